@@ -1,0 +1,1 @@
+"""The control loops, each like its upstream twin, one file each."""

@@ -1,0 +1,1 @@
+"""The kinds: what each one defaults, admits, validates and prints."""

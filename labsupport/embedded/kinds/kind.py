@@ -1,0 +1,81 @@
+"""What the registry asks of a kind: defaults, admission, validation, table columns. One subclass for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from labsupport.embedded.field import FieldError
+from labsupport.embedded.objects import JSON
+from labsupport.embedded.resources import Resource
+
+if TYPE_CHECKING:
+    from labsupport.embedded.registry import Registry
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the Table that kubectl prints. priority > 0 shows with `-o wide` only."""
+
+    name: str
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+
+
+class Kind:
+    """The behaviour of one kind in the registry. The order on create is: default, prepare_create, validate.
+
+    On update: default(new), prepare_update(new, old), validate_update(new, old). A status update goes
+    through validate_status_update only; the registry itself keeps spec and metadata apart from status.
+    """
+
+    resource: ClassVar[Resource]
+    # Whether metadata.generation starts at 1 and moves with every change outside metadata and status.
+    tracks_generation: ClassVar[bool] = False
+
+    def default(self, obj: JSON) -> None:
+        """Fill in the defaults of the API version, in place."""
+
+    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+        """Admission and allocation before validation, in place (initial status, finalizers, addresses)."""
+
+    def prepare_update(self, new: JSON, old: JSON, registry: Registry) -> None:
+        """Carry over what an update may leave out (clusterIP ...), in place."""
+
+    def after_delete(self, obj: JSON, registry: Registry) -> None:
+        """Release what prepare_create allocated; called once the object has left the store."""
+
+    def validate(self, obj: JSON) -> list[FieldError]:
+        """Errors of a complete object."""
+        return []
+
+    def validate_update(self, new: JSON, old: JSON) -> list[FieldError]:
+        """Errors of a change; by default those of the new object."""
+        return self.validate(new)
+
+    def validate_status_update(self, new: JSON, old: JSON) -> list[FieldError]:
+        """Errors of a change through the status subresource."""
+        return []
+
+    def grace_seconds(self, obj: JSON, wanted: int | None) -> int:
+        """Seconds between the DELETE and the object's end; 0 deletes at once. `wanted` is the caller's."""
+        return 0
+
+    def warnings(self, obj: JSON) -> list[str]:
+        """Warning texts for the HTTP Warning header of a write (deprecations)."""
+        return []
+
+    def fields(self, obj: JSON) -> dict[str, str]:
+        """The fields that a fieldSelector may name, beyond metadata.name and metadata.namespace."""
+        return {}
+
+    columns: ClassVar[Sequence[Column]] = (Column("Name", format="name"), Column("Age"))
+
+    def cells(self, obj: JSON) -> list[Any]:
+        """The values of the columns, wide ones included, in their order."""
+        from labsupport.embedded.kinds.printing import age  # a leaf module: imported late to stay one
+
+        return [obj["metadata"]["name"], age(obj)]

@@ -1,0 +1,1 @@
+"""Services and DNS: virtual addresses, node ports, and the names of the cluster."""
