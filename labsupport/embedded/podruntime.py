@@ -1,0 +1,65 @@
+"""What the API server asks of the node: the logs of a container, and a program run inside one.
+
+The node implements these protocols; the HTTP layer is handed an implementation and knows nothing else about nodes.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from labsupport.embedded.objects import JSON
+
+STDOUT = 1
+STDERR = 2
+
+
+@dataclass(frozen=True)
+class LogOptions:
+    """Which part of a container's log is wanted: the query of GET .../pods/{name}/log (core/v1 PodLogOptions)."""
+
+    follow: bool = False
+    previous: bool = False  # of the container's instance before the last restart
+    timestamps: bool = False  # RFC3339Nano in front of each line
+    tail_lines: int | None = None
+    since_seconds: int | None = None
+    since_time: dt.datetime | None = None
+    limit_bytes: int | None = None
+
+
+class ExecSession(Protocol):
+    """A program that runs in a container, with its streams."""
+
+    async def write_stdin(self, data: bytes) -> None:
+        """Write to the program's standard input; silently drops what comes after its end."""
+
+    async def close_stdin(self) -> None:
+        """End the program's standard input."""
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Tell the program's terminal its new size; does nothing without a terminal."""
+
+    def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """Chunks of (STDOUT or STDERR, bytes); ends when the program has ended and all of it is read."""
+        ...
+
+    async def wait(self) -> int:
+        """Wait for the program's end; returns its exit code (128 + signal when it was killed)."""
+        ...
+
+    async def kill(self) -> None:
+        """End the program at once; does nothing when it has ended already."""
+
+
+class PodRuntime(Protocol):
+    """The nodes as the API server sees them."""
+
+    def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
+        """Chunks of a container's log. The first step raises ApiError when there is nothing to read from."""
+        ...
+
+    async def exec(self, pod: JSON, container: str, command: list[str], *, stdin: bool, tty: bool) -> ExecSession:
+        """Start a program in a running container. Raises ApiError when there is no such container running."""
+        ...
