@@ -219,7 +219,7 @@ class Registry:
         old = self.get(resource, obj["metadata"].get("namespace", ""), name_of(obj))
         self._check_preconditions(resource, old, obj["metadata"].get("uid"), obj["metadata"].get("resourceVersion"))
         new = self._merged(resource, obj, old, subresource)
-        if subresource == "status":
+        if subresource in ("status", "binding"):
             self._raise_invalid(resource, new, kind.validate_status_update(new, old))
         else:
             kind.default(new)
@@ -332,10 +332,12 @@ class Registry:
     @staticmethod
     def _merged(resource: Resource, obj: JSON, old: JSON, subresource: str) -> JSON:
         """The new object, with what this request may not touch taken from the old one."""
-        if subresource == "status":
+        if subresource in ("status", "binding"):
             merged: JSON = clone(old)
             if "status" in obj:
                 merged["status"] = clone(obj["status"])
+            if subresource == "binding":  # the scheduler's write: the node and the condition in one
+                merged["spec"]["nodeName"] = obj["spec"]["nodeName"]
             return merged
         new: JSON = clone(obj)
         new["apiVersion"], new["kind"] = resource.api_version, resource.kind
