@@ -226,7 +226,7 @@ class Registry:
             kind.prepare_update(new, old, self)
             if kind.tracks_generation and _intent(new) != _intent(old):
                 new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-            found = [*metadata_rules.validate(new, kind), *kind.validate_update(new, old)]
+            found = [*metadata_rules.validate_update(new, old, kind), *kind.validate_update(new, old)]
             self._raise_invalid(resource, new, found)
         if new == old:
             return old

@@ -11,9 +11,10 @@ from labsupport.embedded.resources import RESOURCES, Resource
 def _load(resource: Resource) -> Kind:
     try:
         module = importlib.import_module(f"labsupport.embedded.kinds.{resource.plural}")
-    except ModuleNotFoundError:
-        return Kind()
-    return getattr(module, f"{resource.kind}Kind")()
+        found: type[Kind] = getattr(module, f"{resource.kind}Kind")
+    except (ModuleNotFoundError, AttributeError):
+        found = type(f"{resource.kind}Kind", (Kind,), {"resource": resource})
+    return found()
 
 
 KINDS: dict[Resource, Kind] = {resource: _load(resource) for resource in RESOURCES}
