@@ -1,0 +1,35 @@
+# Thin on purpose: the work is done by labsupport. `make` alone lists what there is.
+
+PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done || true)
+# auto, embedded, kind or current; see the README.
+CLUSTER ?= auto
+export CLUSTER
+
+.DEFAULT_GOAL := help
+.PHONY: help lab test bench down env env-test
+
+help:
+	@echo 'make lab    environment, cluster and JupyterLab (CLUSTER=$(CLUSTER))'
+	@echo 'make down   remove the cluster without a trace'
+	@echo 'make test   all checks, all tests, all notebooks'
+	@echo 'make bench  measure the cluster; writes bench.json'
+
+env:
+	@$(or $(PYTHON),$(error Python 3.11 or newer was not found; say make lab PYTHON=/path/to/python3)) labsupport/bootstrap.py
+
+env-test:
+	@$(or $(PYTHON),$(error Python 3.11 or newer was not found; say make test PYTHON=/path/to/python3)) labsupport/bootstrap.py --test
+
+lab: env
+	@.venv/bin/lab up
+	@.venv/bin/lab open
+
+down:
+	@if [ -x .venv/bin/lab ]; then .venv/bin/lab down; else echo 'There is no environment yet, so there is no cluster.'; fi
+
+test: env-test
+	@.venv/bin/python tests/run_all.py
+
+bench: env-test
+	@.venv/bin/python -m bench

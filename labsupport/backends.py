@@ -1,0 +1,151 @@
+"""The three kinds of cluster the lab can run on, behind one small interface.
+
+Only this module and `cli` know which one it is; notebooks see a kubeconfig and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from labsupport import paths
+
+CHOICES = ("auto", "embedded", "kind", "current")
+
+Progress = Callable[[str], None]
+
+
+class LabError(Exception):
+    """Something the user can mend: says what happened, what was expected, and the command to type next."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of `lab doctor`: what was looked at, whether it is fine, and how to mend it."""
+
+    subject: str
+    level: str  # "ok", "note" or "fail"
+    detail: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Status:
+    """The state of a lab's cluster as `lab status` tells it."""
+
+    cluster: str
+    running: bool
+    details: dict[str, str | int | dict[str, int]] = field(default_factory=dict)
+
+
+class Backend(Protocol):
+    """A way of having a cluster."""
+
+    name: str
+
+    def up(self, progress: Progress) -> str:
+        """Start the cluster, or find it running; returns a sentence on what was done. Raises LabError."""
+
+    def down(self, progress: Progress) -> str:
+        """Remove the cluster and everything it left. Raises LabError."""
+
+    def reset(self, progress: Progress) -> str:
+        """Make the cluster as new; addresses and the kubeconfig stay. Raises LabError."""
+
+    def status(self) -> Status:
+        """What is running."""
+
+    def doctor(self) -> list[Finding]:
+        """Whether this machine can run it."""
+
+
+class NotThereYet:
+    """A kind of cluster that this version does not drive yet; it says so instead of trying."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def _refuse(self) -> LabError:
+        return LabError(
+            f"CLUSTER={self.name} is not there yet in this version of the course. "
+            "Use the embedded cluster: `make lab CLUSTER=embedded`."
+        )
+
+    def up(self, progress: Progress) -> str:
+        """Refuse."""
+        raise self._refuse()
+
+    def down(self, progress: Progress) -> str:
+        """Refuse."""
+        raise self._refuse()
+
+    def reset(self, progress: Progress) -> str:
+        """Refuse."""
+        raise self._refuse()
+
+    def status(self) -> Status:
+        """Refuse."""
+        raise self._refuse()
+
+    def doctor(self) -> list[Finding]:
+        """Say that there is nothing to examine."""
+        return [Finding(f"cluster {self.name}", "fail", "not there yet", "use CLUSTER=embedded")]
+
+
+def choose(wanted: str, progress: Progress = lambda text: None) -> Backend:
+    """The backend for a choice of CHOICES. Raises LabError for any other word, or when another cluster is up.
+
+    `auto` stays with the cluster that is there, else takes kind where it and an engine answer, else embedded.
+    """
+    if wanted not in CHOICES:
+        raise LabError(f"CLUSTER={wanted} is none of {', '.join(CHOICES)}. Say e.g. `make lab CLUSTER=embedded`.")
+    recorded = _recorded()
+    if wanted == "auto":
+        wanted = recorded or ("kind" if _kind_answers() else "embedded")
+        if wanted == "kind" and not recorded:
+            progress("kind and a container engine are here, but this version drives the embedded cluster only.")
+            wanted = "embedded"
+    elif recorded and recorded != wanted:
+        raise LabError(f"this lab runs on CLUSTER={recorded}. Say `make down` first, then `make lab CLUSTER={wanted}`.")
+    return _make(wanted)
+
+
+def _make(name: str) -> Backend:
+    if name != "embedded":
+        return NotThereYet(name)
+    from labsupport.embedded.backend import EmbeddedBackend  # only when it is the one: it needs Linux
+
+    return EmbeddedBackend(paths.state_dir())
+
+
+def record(name: str, state: Path) -> None:
+    """Remember which cluster the lab runs on, for the commands that follow."""
+    state.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (state / "cluster.json").write_text(json.dumps({"cluster": name}) + "\n")
+
+
+def _recorded() -> str | None:
+    try:
+        name = json.loads((paths.state_dir() / "cluster.json").read_text())["cluster"]
+    except (OSError, ValueError, KeyError):
+        return None
+    return name if name in CHOICES else None
+
+
+def _kind_answers() -> bool:
+    """Whether kind is installed and one of the engines it drives answers."""
+    if shutil.which("kind") is None:
+        return False
+    for engine in ("docker", "podman", "nerdctl"):
+        if shutil.which(engine):
+            try:
+                if subprocess.run([engine, "info"], capture_output=True, timeout=10).returncode == 0:
+                    return True
+            except (OSError, subprocess.TimeoutExpired):
+                continue
+    return False

@@ -1,0 +1,131 @@
+"""Make the course's environment: `.venv` beside the Makefile, with what pyproject.toml pins.
+
+Runs under the system's Python before anything is installed, so it uses the standard library only.
+`python3 labsupport/bootstrap.py [--test]`; a second run is quick: it compares a stamp.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+VENV = ROOT / ".venv"
+PYTHON = VENV / "bin" / "python"
+OLDEST = (3, 11)
+
+
+class BootstrapError(Exception):
+    """The environment could not be made; the message says what to type next."""
+
+
+def main(arguments: list[str]) -> int:
+    """Make or refresh `.venv`; with --test also what the tests need. Returns the exit code."""
+    extra = "test" if "--test" in arguments else ""
+    try:
+        ensure(extra)
+    except BootstrapError as error:
+        print(f"\nThe environment was not made: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped. Type the same command again: it goes on from here.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def ensure(extra: str = "") -> None:
+    """Bring `.venv` to what pyproject.toml says. Raises BootstrapError."""
+    if sys.version_info < OLDEST:
+        raise BootstrapError(
+            f"this is Python {sys.version.split()[0]}, the course needs 3.11 or newer. "
+            "Install one and say `make lab PYTHON=python3.12`."
+        )
+    wanted = _stamp(extra)
+    stamp = VENV / f".installed-{extra or 'lab'}"
+    if stamp.exists() and stamp.read_text() == wanted:
+        return
+    started = time.monotonic()
+    if not PYTHON.exists():
+        print(f"Making {VENV.relative_to(ROOT)} with Python {sys.version.split()[0]} ...", flush=True)
+        _make_venv()
+    target = f".[{extra}]" if extra else "."
+    print("Installing what pyproject.toml pins (a minute or two the first time) ...", flush=True)
+    _pip("install", "--progress-bar", "off", "--editable", target, narrate=True)
+    stamp.write_text(wanted)
+    print(f"The environment is ready after {time.monotonic() - started:.0f} s.", flush=True)
+
+
+def _stamp(extra: str) -> str:
+    pins = (ROOT / "pyproject.toml").read_bytes()
+    return f"{hashlib.sha256(pins).hexdigest()} {extra} {sys.version_info[:2]} {ROOT}\n"
+
+
+def _make_venv() -> None:
+    """Make the environment with pip in it, also where the distribution left ensurepip out (Debian without -venv)."""
+    try:
+        venv.create(VENV, with_pip=False, clear=True)
+    except OSError as error:
+        raise BootstrapError(
+            f"{VENV} cannot be made: {error}. Check the free space and the folder's rights."
+        ) from error
+    bundled = subprocess.run([PYTHON, "-m", "ensurepip", "--default-pip"], capture_output=True, text=True)
+    if bundled.returncode != 0:
+        print("This Python has no ensurepip; fetching pip from the package index ...", flush=True)
+        _pip_from_index()
+
+
+def _pip_from_index() -> None:
+    """Install pip into the environment from its own wheel, which can run as it is."""
+    index = (os.environ.get("PIP_INDEX_URL") or "").rstrip("/")
+    request = urllib.request.Request(f"{index}/pip/", headers={"Accept": "application/vnd.pypi.simple.v1+json"})
+    wheel = VENV / "pip.whl"
+    try:
+        with urllib.request.urlopen(request, timeout=60) as reply:
+            files = json.load(reply)["files"]
+        newest = [f for f in files if f["filename"].endswith("-py3-none-any.whl") and not f.get("yanked")][-1]
+        with urllib.request.urlopen(newest["url"], timeout=120) as reply:
+            content = reply.read()
+        if hashlib.sha256(content).hexdigest() != newest["hashes"]["sha256"]:
+            raise ValueError("the download does not have the checksum that the index names")
+        wheel = VENV / newest["filename"]
+        wheel.write_bytes(content)
+        runnable = wheel / "pip"
+        subprocess.run([PYTHON, runnable, "install", "--quiet", "--no-index", wheel], check=True)
+    except (OSError, ValueError, KeyError, IndexError, subprocess.CalledProcessError) as error:
+        raise BootstrapError(
+            f"pip is not part of this Python and could not be fetched ({error}). "
+            "Install it, e.g. with `sudo apt install python3-venv`, and try again."
+        ) from error
+    finally:
+        wheel.unlink(missing_ok=True)
+
+
+def _pip(*arguments: str, narrate: bool = False) -> None:
+    """Run the environment's pip; with `narrate` show a counter of the packages it collects."""
+    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", *arguments]
+    tail: list[str] = []
+    shown = sys.stdout.isatty()
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        assert process.stdout is not None
+        collected = 0
+        for line in process.stdout:
+            tail = [*tail[-25:], line]
+            if narrate and line.startswith("Collecting "):
+                collected += 1
+                if shown:
+                    print(f"\r  {collected:3} packages: {line.split()[1][:50]:50}", end="", flush=True)
+            elif narrate and line.startswith("Installing collected packages"):
+                print(f"\r  {collected} packages fetched, installing them ...{' ' * 40}", flush=True)
+    if process.returncode != 0:
+        raise BootstrapError("pip said:\n" + "".join(tail) + "\nMend that and type the same command again.")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,147 @@
+"""The command `lab`: start, stop and examine the lab's cluster, and open the notebooks."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+from labsupport import backends, paths
+from labsupport.backends import LabError
+
+_MARKS = {"ok": "ok  ", "note": "note", "fail": "FAIL"}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; returns the exit code: 0 done, 1 refused with a reason, 130 interrupted."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except LabError as error:
+        print(f"lab: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nlab: stopped. Type the same command again: it goes on from here.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="lab", description="The course's cluster.")
+    parser.add_argument(
+        "--cluster",
+        default=os.environ.get("CLUSTER") or "auto",
+        help=f"one of {', '.join(backends.CHOICES)} (default: $CLUSTER, else auto)",
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    for name, run, text in (
+        ("up", _up, "start the cluster, or find it running"),
+        ("open", _open, "open JupyterLab on the first notebook"),
+        ("status", _status, "say what is running"),
+        ("reset", _reset, "make the cluster as new"),
+        ("down", _down, "remove the cluster without a trace"),
+        ("doctor", _doctor, "say whether this machine can run it, and what to mend"),
+        ("kubeconfig", _kubeconfig, "print the path of the lab's kubeconfig"),
+    ):
+        command = commands.add_parser(name, help=text, description=text)
+        command.set_defaults(run=run)
+        if name == "status":
+            command.add_argument("--json", action="store_true", help="as JSON, for programs")
+        if name == "open":
+            command.add_argument("notebook", nargs="?", default="00_start_here.ipynb", help="a file of notebooks/")
+            command.add_argument("--no-browser", action="store_true", help="only print the address")
+    return parser
+
+
+def _progress(text: str) -> None:
+    print(f"  {text}", flush=True)
+
+
+def _up(options: argparse.Namespace) -> int:
+    backend = backends.choose(options.cluster, _progress)
+    started = time.monotonic()
+    done = backend.up(_progress)
+    print(f"{done} ({time.monotonic() - started:.1f} s)")
+    print(f"Next: `lab open` for the notebooks, or `export KUBECONFIG={paths.kubeconfig_path()}` for kubectl.")
+    return 0
+
+
+def _down(options: argparse.Namespace) -> int:
+    print(backends.choose(options.cluster).down(_progress))
+    print("Next: `make lab` starts a new one.")
+    return 0
+
+
+def _reset(options: argparse.Namespace) -> int:
+    print(backends.choose(options.cluster).reset(_progress))
+    print("Next: run a notebook from its first cell.")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    status = backends.choose(options.cluster).status()
+    if options.json:
+        print(json.dumps({"cluster": status.cluster, "running": status.running, **status.details}, indent=2))
+        return 0
+    print(f"cluster     {status.cluster}, {'running' if status.running else 'not running'}")
+    for key, value in status.details.items():
+        print(f"{key:11} {_compact(value) if isinstance(value, dict) else value}")
+    print("Next: " + ("`lab open` for the notebooks." if status.running else "`lab up` starts it."))
+    return 0
+
+
+def _compact(ports: dict[str, int]) -> str:
+    return ", ".join(f"{k} -> {v}" if str(k) != str(v) else str(k) for k, v in ports.items())
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    findings = backends.choose(options.cluster).doctor()
+    for finding in findings:
+        print(f"{_MARKS[finding.level]}  {finding.subject}: {finding.detail}")
+        if finding.remedy:
+            print(f"      -> {finding.remedy}")
+    failed = sum(f.level == "fail" for f in findings)
+    print(f"{failed} to mend." if failed else "Nothing to mend. Next: `lab up`.")
+    return 1 if failed else 0
+
+
+def _kubeconfig(options: argparse.Namespace) -> int:
+    path = paths.kubeconfig_path()
+    if not path.exists():
+        raise LabError("there is no kubeconfig yet. `lab up` starts the cluster and writes it.")
+    print(path)
+    return 0
+
+
+def _open(options: argparse.Namespace) -> int:
+    """Become JupyterLab, on loopback and with its token; Ctrl-C ends it and leaves the cluster running."""
+    notebook = paths.course_root() / "notebooks" / options.notebook
+    if not notebook.exists():
+        known = ", ".join(sorted(p.name for p in notebook.parent.glob("*.ipynb")))
+        raise LabError(f"there is no notebook {options.notebook}. There are: {known}.")
+    environment = dict(os.environ)
+    environment["KUBECONFIG"] = str(paths.kubeconfig_path())
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
+    command = [sys.executable, "-m", "jupyterlab", str(notebook.name), "--ServerApp.ip=127.0.0.1"]
+    if options.no_browser or not _has_browser():
+        command.append("--no-browser")
+    print("Opening JupyterLab. Ctrl-C here ends it; the cluster stays until `make down`.", flush=True)
+    os.chdir(paths.course_root() / "notebooks")
+    os.execve(sys.executable, command, environment)
+
+
+def _has_browser() -> bool:
+    """Whether a browser could open: none over ssh or in a container without a display."""
+    import webbrowser
+
+    try:
+        webbrowser.get()
+    except webbrowser.Error:
+        return False
+    return sys.platform != "linux" or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
