@@ -1,0 +1,208 @@
+"""Starting and stopping the daemon, with a small stand-in for it."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+
+from labsupport.embedded import launch, launch_ports
+from labsupport.embedded.launch_errors import LaunchError, namespaces_refused
+
+PORTS = {"node_ports": range(30500, 30503), "dns_node_port": 30599, "api_port": 0}
+
+DAEMON = textwrap.dedent("""
+    import os, signal, sys, json
+    from labsupport.embedded.inherited import from_sockets_argument
+    args = dict(zip(sys.argv[1::2], sys.argv[2::2]))
+    got = from_sockets_argument(args["--sockets"])
+    signal.signal(signal.SIGTERM, lambda *a: os._exit(0))
+    got.report.progress("hello")
+    child = os.fork()
+    if not child:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        while True: signal.pause()
+    got.report.ready(pid=os.getpid(), uid=os.getuid(), interfaces=os.listdir("/sys/class/net") and
+                     [l.split(":")[0].strip() for l in open("/proc/net/dev").readlines()[2:]],
+                     fds=sorted(int(f) for f in os.listdir("/proc/self/fd")), host_ports=got.host_ports)
+    got.api.setblocking(True)
+    while True:
+        got.api.accept()[0].sendall(b"hello")
+""")
+
+
+def command(code: str) -> list[str]:
+    return [sys.executable, "-c", code]
+
+
+@pytest.fixture
+def state(tmp_path: Path):
+    directory = tmp_path / "state"
+    yield directory
+    launch.stop(directory, timeout=1)
+
+
+@pytest.fixture
+def running(state: Path):
+    said: list[str] = []
+    launched = launch.start(state, command=command(DAEMON), progress=said.append, **PORTS)
+    assert said == ["hello"]
+    return launched
+
+
+def children_of(pid: int) -> list[int]:
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def test_the_daemon_is_pid_1_and_root_in_namespaces_of_its_own(running: launch.Launched) -> None:
+    assert running.facts["pid"] == 1
+    assert running.facts["uid"] == 0
+    assert running.facts["interfaces"] == ["lo"]
+
+
+def test_the_api_socket_answers_on_the_hosts_loopback(running: launch.Launched) -> None:
+    with socket.create_connection(("127.0.0.1", running.ports.api), 5) as one:
+        assert one.recv(5) == b"hello"
+
+
+def test_a_node_port_refuses_connections_until_somebody_listens(running: launch.Launched) -> None:
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(("127.0.0.1", running.ports.node_ports[30500]), 5)
+
+
+def test_the_host_ports_equal_the_node_ports_when_they_are_free(running: launch.Launched) -> None:
+    assert running.facts["host_ports"] == {str(p): p for p in PORTS["node_ports"]}
+
+
+def test_no_stray_descriptors_reach_the_daemon(state: Path) -> None:
+    with open("/etc/passwd") as stray:
+        os.set_inheritable(stray.fileno(), True)
+        launched = launch.start(state, command=command(DAEMON), **PORTS)
+    # 3 standard ones, API, DNS (2), 3 NodePorts (2 each), the report and the listing itself
+    assert len(launched.facts["fds"]) == 3 + 1 + 2 + 6 + 1 + 1
+
+
+def test_a_second_start_does_nothing(state: Path, running: launch.Launched) -> None:
+    again = launch.start(state, command=command(DAEMON), **PORTS)
+    assert again.already
+    assert again.pid == running.pid
+    assert again.ports == running.ports
+
+
+def test_stop_ends_the_daemon_and_all_that_it_started(state: Path, running: launch.Launched) -> None:
+    (child,) = children_of(running.pid)
+    descriptor = os.pidfd_open(child)
+    assert launch.stop(state)
+    assert not launch.is_running(state)
+    with pytest.raises(ProcessLookupError):
+        signal.pidfd_send_signal(descriptor, 0)
+    os.close(descriptor)
+    assert not launch.stop(state)
+
+
+def test_a_daemon_that_ignores_sigterm_is_killed(state: Path) -> None:
+    deaf = DAEMON.replace("lambda *a: os._exit(0)", "signal.SIG_IGN")
+    launch.start(state, command=command(deaf), **PORTS)
+    assert launch.stop(state, timeout=0.2)
+    assert not launch.is_running(state)
+
+
+def test_the_ports_stay_the_same_over_a_kill_and_a_new_start(state: Path, running: launch.Launched) -> None:
+    with socket.create_connection(("127.0.0.1", running.ports.api), 5) as one:
+        one.recv(5)
+        descriptor = os.pidfd_open(running.pid)
+        os.kill(running.pid, signal.SIGKILL)
+        launch._ended(launch._Process(running.pid, descriptor), 5)
+        os.close(descriptor)
+    assert not launch.is_running(state)
+    again = launch.start(state, command=command(DAEMON), **PORTS)
+    assert not again.already
+    assert again.ports == running.ports
+
+
+def test_a_second_lab_takes_another_block_of_ports(tmp_path: Path, running: launch.Launched) -> None:
+    other = tmp_path / "other"
+    try:
+        second = launch.start(other, command=command(DAEMON), **{**PORTS, "api_port": running.ports.api})
+        assert second.ports.api != running.ports.api
+        offset = second.ports.dns - running.ports.dns
+        assert offset != 0
+        assert second.ports.node_ports == {p: p + offset for p in PORTS["node_ports"]}
+    finally:
+        launch.stop(other, timeout=1)
+
+
+def test_a_recorded_port_that_is_taken_by_a_stranger_is_named(state: Path, running: launch.Launched) -> None:
+    launch.stop(state, timeout=1)
+    with socket.socket() as stranger:
+        stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        stranger.bind(("127.0.0.1", running.ports.node_ports[30501]))
+        stranger.listen()
+        with pytest.raises(LaunchError, match=r"30501.*taken[\s\S]*rm .*ports.json"):
+            launch.start(state, command=command(DAEMON), **PORTS)
+
+
+def test_stop_does_not_touch_a_process_that_only_has_the_recorded_pid(state: Path) -> None:
+    state.mkdir()
+    with subprocess.Popen(["sleep", "60"]) as stranger:
+        record = {"pid": stranger.pid, "startTime": 1, "boot": launch._boot_id()}
+        (state / launch.RECORD).write_text(json.dumps(record))
+        assert not launch.is_running(state)
+        assert not launch.stop(state)
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_a_daemon_that_fails_is_told_with_its_remedy_and_nothing_stays(state: Path) -> None:
+    failing = DAEMON.replace('got.report.progress("hello")', 'got.report.failed("no luck", "try again")')
+    with pytest.raises(LaunchError, match="no luck\ntry again"):
+        launch.start(state, command=command(failing), **PORTS)
+    assert not launch.is_running(state)
+
+
+def test_a_daemon_that_crashes_is_told_with_its_last_words(state: Path) -> None:
+    with pytest.raises(LaunchError, match=r"ended before it was ready[\s\S]*ValueError: oops"):
+        launch.start(state, command=command("raise ValueError('oops')"), **PORTS)
+
+
+def test_a_daemon_that_hangs_is_given_up(state: Path) -> None:
+    hanging = DAEMON.replace('got.report.progress("hello")', 'got.report.progress("hello"); signal.pause()')
+    with pytest.raises(LaunchError, match="not ready within 1 seconds; the last it did: hello"):
+        launch.start(state, command=command(hanging), timeout=1, **PORTS)
+    assert not launch.is_running(state)
+
+
+def test_two_starts_at_once_make_one_daemon(state: Path) -> None:
+    code = f"""
+import sys
+from pathlib import Path
+from labsupport.embedded import launch
+r = launch.start(Path({str(state)!r}), command=[sys.executable, "-c", {DAEMON!r}],
+                 node_ports=range(30500, 30503), dns_node_port=30599, api_port=0)
+print(r.pid, r.already)
+"""
+    starters = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [s.communicate()[0].split() for s in starters]
+    assert told[0][0] == told[1][0]
+    assert {t[1] for t in told} == {"True", "False"}
+
+
+def test_the_namespaces_that_are_needed_are_there() -> None:
+    launch.check_namespaces()
+
+
+def test_a_refused_proc_mount_names_the_engines_option() -> None:
+    assert "systempaths=unconfined" in namespaces_refused("mount /proc", 1, "Operation not permitted").remedy
+
+
+def test_the_record_of_ports_is_read_back(tmp_path: Path) -> None:
+    ports = launch_ports.Ports(1, 2, {3: 4})
+    (tmp_path / launch_ports.RECORD).write_text(json.dumps(ports.to_json()))
+    assert launch_ports.read_ports(tmp_path) == ports
+    (tmp_path / launch_ports.RECORD).write_text("{")
+    assert launch_ports.read_ports(tmp_path) is None
