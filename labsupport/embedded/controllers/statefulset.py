@@ -1,0 +1,84 @@
+"""The StatefulSet controller (pkg/controller/statefulset/stateful_set.go)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from labsupport.embedded.controllers import adoption, history, statefulset_status
+from labsupport.embedded.controllers.controller import Controller
+from labsupport.embedded.controllers.statefulset_identity import is_member, revision_of
+from labsupport.embedded.controllers.statefulset_pods import PodControl
+from labsupport.embedded.controllers.statefulset_update import Step
+from labsupport.embedded.controllers.workload_pods import next_availability
+from labsupport.embedded.objects import JSON, is_terminating, name_of, namespace_of, split_key
+from labsupport.embedded.recorder import EventRecorder
+from labsupport.embedded.resources import PODS, STATEFUL_SETS, Resource
+from labsupport.embedded.selectors import LabelSelector
+
+if TYPE_CHECKING:
+    from labsupport.embedded.registry import Change, Registry
+
+
+class StatefulSetController(Controller):
+    """Keeps pods with an identity: each with its own name, claims and revision."""
+
+    name = "statefulset-controller"
+
+    def __init__(self, registry: Registry) -> None:
+        super().__init__(registry)
+        self._recorder = EventRecorder(registry, self.name)
+
+    def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
+        """Sets themselves, and the sets of pods."""
+        return {
+            STATEFUL_SETS: self.own_key,
+            PODS: lambda change: adoption.owner_keys(self.registry, STATEFUL_SETS, change),
+        }
+
+    def reconcile(self, key: str) -> float | None:
+        """One step of the set, and its status."""
+        stateful_set = self.registry.find(STATEFUL_SETS, *split_key(key))
+        if stateful_set is None:
+            return None
+        selector = LabelSelector.from_object(stateful_set["spec"].get("selector"))
+        history.adopt_orphans(self.registry, STATEFUL_SETS, stateful_set, selector)
+        pods = adoption.claim(
+            self.registry,
+            STATEFUL_SETS,
+            stateful_set,
+            PODS,
+            self.registry.list(PODS, namespace_of(stateful_set)),
+            lambda pod: is_member(stateful_set, pod),
+        )
+        self._sync(stateful_set, pods, selector)
+        min_ready = int(stateful_set["spec"].get("minReadySeconds") or 0)
+        return next_availability([pod for pod in pods if not is_terminating(pod)], min_ready)
+
+    def _sync(self, stateful_set: JSON, pods: list[JSON], selector: LabelSelector) -> None:
+        revisions = history.list_revisions(self.registry, stateful_set, selector)
+        collisions = int(stateful_set.get("status", {}).get("collisionCount") or 0)
+        number = revisions[-1]["revision"] + 1 if revisions else 1
+        candidate = history.new_revision(stateful_set, stateful_set["spec"]["template"], number, collisions)
+        update, collisions = history.store_revision(self.registry, stateful_set, revisions, candidate, collisions)
+        current_name = stateful_set.get("status", {}).get("currentRevision")
+        current = next((r for r in revisions if name_of(r) == current_name), update)
+
+        step = Step(stateful_set, pods, current, update, PodControl(self.registry, self._recorder, stateful_set))
+        try:
+            step.run()
+        finally:
+            self._write_status(
+                stateful_set,
+                statefulset_status.build(stateful_set, step.counters, name_of(current), name_of(update), collisions),
+            )
+            live = {name_of(current), name_of(update), *map(revision_of, pods)}
+            limit = stateful_set["spec"].get("revisionHistoryLimit")
+            history.truncate(self.registry, revisions, live, 10 if limit is None else int(limit))
+
+    def _write_status(self, stateful_set: JSON, status: JSON) -> None:
+        def change(obj: JSON) -> None:
+            obj["status"] = status
+
+        namespace, name = namespace_of(stateful_set), name_of(stateful_set)
+        self.registry.modify(STATEFUL_SETS, namespace, name, change, subresource="status")
