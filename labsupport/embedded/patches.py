@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from labsupport.embedded.decoding import go_kind
 from labsupport.embedded.errors import ApiError, bad_request
 from labsupport.embedded.objects import JSON, clone
 from labsupport.embedded.strategicpatch import apply_strategic_patch
@@ -27,7 +28,7 @@ def apply_json_patch(obj: JSON, patch: Any) -> JSON:
     or a test fails; the whole patch is then without effect.
     """
     if not isinstance(patch, list):
-        raise bad_request(f"json: cannot unmarshal {_go_kind(patch)} into Go value of type jsonpatch.Patch")
+        raise bad_request(f"json: cannot unmarshal {go_kind(patch)} into Go value of type jsonpatch.Patch")
     if len(patch) > MAX_OPERATIONS:
         raise ApiError(
             413,
@@ -37,7 +38,7 @@ def apply_json_patch(obj: JSON, patch: Any) -> JSON:
     document: Any = clone(obj)
     for operation in patch:
         if not isinstance(operation, dict):
-            raise bad_request(f"json: cannot unmarshal {_go_kind(operation)} into Go value of type jsonpatch.Operation")
+            raise bad_request(f"json: cannot unmarshal {go_kind(operation)} into Go value of type jsonpatch.Operation")
         document = _apply(document, operation)
     if not isinstance(document, dict):
         raise _unprocessable("the patched document is not an object")
@@ -162,14 +163,6 @@ def _text(path: list[str]) -> str:
     return "".join("/" + token.replace("~", "~0").replace("/", "~1") for token in path)
 
 
-def _go_kind(value: Any) -> str:
-    """A JSON value's kind as Go's decoder names it."""
-    if isinstance(value, bool):
-        return "bool"
-    names = {dict: "object", list: "array", str: "string", int: "number", float: "number"}
-    return names.get(type(value), "null")
-
-
 def _unprocessable(why: str) -> ApiError:
     """422 with upstream's message; the cause, which upstream keeps to itself, is added to the details."""
     message = "the server rejected our request due to an error in our request"
@@ -179,7 +172,7 @@ def _unprocessable(why: str) -> ApiError:
 def apply_merge_patch(obj: JSON, patch: Any) -> JSON:
     """Apply a JSON merge patch (RFC 7386, section 2) and return the new object; ApiError 400 for a non-object."""
     if not isinstance(patch, dict):
-        raise bad_request(f"json: cannot unmarshal {_go_kind(patch)} into Go value of type map[string]interface {{}}")
+        raise bad_request(f"json: cannot unmarshal {go_kind(patch)} into Go value of type map[string]interface {{}}")
     merged: JSON = _merge(obj, patch)
     return merged
 

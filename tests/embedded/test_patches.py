@@ -195,9 +195,7 @@ def test_unknown_directive_is_400() -> None:
 
 
 def test_null_deletes_a_field_and_leaves_no_null_behind() -> None:
-    result = patched_pod(
-        pod([], hostname="h"), {"spec": {"hostname": None, "nodeSelector": {"a": None, "b": "c"}}}
-    )
+    result = patched_pod(pod([], hostname="h"), {"spec": {"hostname": None, "nodeSelector": {"a": None, "b": "c"}}})
     assert result["spec"] == {"containers": [], "nodeSelector": {"b": "c"}}
 
 

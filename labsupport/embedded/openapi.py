@@ -1,0 +1,229 @@
+"""The OpenAPI v3 documents of the served group versions: what kubectl's apply, create and explain read.
+
+The schemas are the published ones; the paths are made from the table of resources, as upstream's installer names them
+(kube-openapi, apiserver pkg/endpoints/installer.go). Watch and proxy paths, which no client looks up, are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+from labsupport.embedded import settings
+from labsupport.embedded.definitions import definition_name, definitions, json_type, references
+from labsupport.embedded.objects import JSON
+from labsupport.embedded.resources import RESOURCES, Resource
+
+_FORM = 1  # raise it when the documents change in form, so that clients forget the ones they keep
+
+_META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+_SCALE = Resource("autoscaling", "v1", "scales", "Scale")
+_MEDIA_TYPES = ("application/json", "application/yaml")
+_PATCH_TYPES = (
+    "application/json-patch+json",
+    "application/merge-patch+json",
+    "application/strategic-merge-patch+json",
+)
+_CONNECTED = ("exec", "attach", "portforward", "proxy")  # subresources that are streams
+
+
+def openapi_v3_index() -> JSON:
+    """The body of GET /openapi/v3: where the document of each group version is."""
+    versions = {(r.group, r.version): None for r in RESOURCES}
+    return {"paths": {_root(*v).lstrip("/"): {"serverRelativeURL": _location(*v)} for v in versions}}
+
+
+def openapi_v3(group: str, version: str) -> JSON | None:
+    """The body of GET /openapi/v3/api/v1 or /openapi/v3/apis/<group>/<version>; None for what is not served."""
+    served = [r for r in RESOURCES if (r.group, r.version) == (group, version)]
+    if not served:
+        return None
+    paths: JSON = {}
+    for resource in served:
+        paths.update(_paths(resource))
+    return {
+        "openapi": "3.0.0",
+        "info": {"title": "Kubernetes", "version": settings.KUBERNETES_VERSION},
+        "paths": paths,
+        "components": {"schemas": _schemas(references(paths))},
+    }
+
+
+def _root(group: str, version: str) -> str:
+    return f"/apis/{group}/{version}" if group else f"/api/{version}"
+
+
+def _location(group: str, version: str) -> str:
+    served = [r for r in RESOURCES if (r.group, r.version) == (group, version)]
+    content = f"{_FORM} {settings.KUBERNETES_VERSION} {served}"
+    return f"/openapi/v3{_root(group, version)}?hash={hashlib.sha256(content.encode()).hexdigest().upper()}"
+
+
+def _paths(resource: Resource) -> JSON:
+    root = _root(resource.group, resource.version)
+    kind = definition_name(resource)
+    collection = f"{root}/namespaces/{{namespace}}" if resource.namespaced else root
+    collection += f"/{resource.plural}"
+    one = f"{collection}/{{name}}"
+    scope = [_parameter("namespace", "string", "path")] if resource.namespaced else []
+    named = [*scope, _parameter("name", "string", "path")]
+    verbs = set(resource.verbs)
+    many: JSON = {"parameters": [*scope, _query("pretty")]}
+    single: JSON = {"parameters": [*named, _query("pretty")]}
+    if "list" in verbs:
+        many["get"] = _operation(resource, "list", kind + "List", _LIST)
+    if "create" in verbs:
+        many["post"] = _operation(resource, "post", kind, _WRITE, body=kind)
+    if "deletecollection" in verbs:
+        many["delete"] = _operation(resource, "deletecollection", _META + "Status", _DELETE + _LIST)
+    if "get" in verbs:
+        single["get"] = _operation(resource, "get", kind)
+    if "update" in verbs:
+        single["put"] = _operation(resource, "put", kind, _WRITE, body=kind)
+    if "patch" in verbs:
+        single["patch"] = _operation(resource, "patch", kind, [*_WRITE, _query("force", "boolean")], patch=True)
+    if "delete" in verbs:
+        body = _META + "DeleteOptions"
+        single["delete"] = _operation(resource, "delete", _META + "Status", _DELETE, body=body)
+    paths = {collection: many, one: single}
+    if resource.namespaced and "list" in verbs:
+        paths[f"{root}/{resource.plural}"] = {"get": _operation(resource, "list", kind + "List", _LIST)}
+    for name in resource.subresources:
+        paths[f"{one}/{name}"] = {"parameters": named, **_subresource(resource, name)}
+    return paths
+
+
+def _subresource(resource: Resource, name: str) -> JSON:
+    kind = definition_name(resource)
+    if name in _CONNECTED:
+        return {verb: _operation(resource, "connect", "") for verb in ("get", "post")}
+    if name == "log":
+        return {"get": _operation(resource, "get", "")}
+    if name == "scale":
+        scale = definition_name(_SCALE)
+        return {
+            "get": _operation(_SCALE, "get", scale),
+            "put": _operation(_SCALE, "put", scale, _WRITE, body=scale),
+            "patch": _operation(_SCALE, "patch", scale, _WRITE, patch=True),
+        }
+    if name in ("binding", "eviction", "token"):
+        return {"post": _operation(resource, "post", _META + "Status", _WRITE)}
+    update = _operation(resource, "put", kind, _WRITE, body=kind)
+    if name == "finalize":
+        return {"put": update}
+    return {
+        "get": _operation(resource, "get", kind),
+        "put": update,
+        "patch": _operation(resource, "patch", kind, _WRITE, patch=True),
+    }
+
+
+def _parameter(name: str, kind: str, where: str) -> JSON:
+    schema = {"type": kind, "uniqueItems": True}
+    return {"name": name, "in": where, **({"required": True} if where == "path" else {}), "schema": schema}
+
+
+def _query(name: str, kind: str = "string") -> JSON:
+    return _parameter(name, kind, "query")
+
+
+_WRITE = [_query(name) for name in ("dryRun", "fieldManager", "fieldValidation")]
+_DELETE = [
+    _query("dryRun"),
+    _query("gracePeriodSeconds", "integer"),
+    _query("orphanDependents", "boolean"),
+    _query("propagationPolicy"),
+]
+_LIST = [
+    _query("allowWatchBookmarks", "boolean"),
+    _query("continue"),
+    _query("fieldSelector"),
+    _query("labelSelector"),
+    _query("limit", "integer"),
+    _query("resourceVersion"),
+    _query("resourceVersionMatch"),
+    _query("sendInitialEvents", "boolean"),
+    _query("timeoutSeconds", "integer"),
+    _query("watch", "boolean"),
+]
+
+
+def _operation(
+    resource: Resource,
+    action: str,
+    answer: str,
+    parameters: list[JSON] | None = None,
+    *,
+    body: str = "",
+    patch: bool = False,
+) -> JSON:
+    """One operation. `answer` and `body` are names of definitions; an operation without answer gives text."""
+    content: JSON = {"text/plain": {"schema": {"type": "string"}}}
+    if answer:
+        content = {media: _ref(answer) for media in _MEDIA_TYPES}
+    responses: JSON = {"200": {"description": "OK", "content": content}, "401": {"description": "Unauthorized"}}
+    if action == "post":
+        responses["201"] = {"description": "Created", "content": content}
+    operation: JSON = {
+        "tags": [f"{resource.group.partition('.')[0] or 'core'}_{resource.version}"],
+        "responses": responses,
+        "x-kubernetes-action": action,
+        "x-kubernetes-group-version-kind": {
+            "group": resource.group,
+            "version": resource.version,
+            "kind": resource.kind,
+        },
+    }
+    if parameters:
+        operation["parameters"] = parameters
+    if patch:
+        bodies = {media: _ref(_META + "Patch") for media in _PATCH_TYPES}
+        operation["requestBody"] = {"content": bodies, "required": True}
+    elif body:
+        operation["requestBody"] = {"content": {"*/*": _ref(body)}, "required": action != "delete"}
+    return operation
+
+
+def _ref(name: str) -> JSON:
+    return {"schema": {"$ref": f"#/components/schemas/{name}"}}
+
+
+def _schemas(roots: Iterable[str]) -> JSON:
+    """The definitions that the roots reach, as OpenAPI v3 writes them."""
+    known = definitions()
+    found: JSON = {}
+    pending = list(roots)
+    while pending:
+        name = pending.pop()
+        if name in known and name not in found:
+            found[name] = _schema(known[name])
+            pending += references(known[name])
+    return dict(sorted(found.items()))
+
+
+def _schema(schema: JSON) -> JSON:
+    """One schema of the package in OpenAPI's form: types without null, references into components, no invented enums.
+
+    A reference with a description of its own becomes allOf, as upstream writes it: siblings of $ref do not count.
+    """
+    result: JSON = {k: v for k, v in schema.items() if k == "description" or k.startswith("x-")}
+    if "$ref" in schema:
+        target = {"$ref": "#/components/schemas/" + schema["$ref"].rpartition("/")[2]}
+        return {**result, "allOf": [target], "default": {}} if result else target
+    if "oneOf" in schema:
+        kinds = [json_type(choice) for choice in schema["oneOf"]]
+        result["oneOf"] = [{"type": kind} for kind in kinds]
+        if "integer" in kinds:
+            result["format"] = "int-or-string"
+        return result
+    if kind := json_type(schema):
+        result["type"] = kind
+    for key in ("format", "required"):
+        if key in schema:
+            result[key] = schema[key]
+    for key in ("items", "additionalProperties"):
+        if isinstance(schema.get(key), dict):
+            result[key] = _schema(schema[key])
+    if "properties" in schema:
+        result["properties"] = {name: _schema(value) for name, value in schema["properties"].items()}
+    return result
