@@ -1,1 +1,79 @@
-"""What the notebooks of the course may import."""
+"""What the notebooks of the course may import: `import labsupport as lab`.
+
+The verbs are kubectl's. They work in the namespace of the chapter that `begin` has started. Each one is loaded
+when it is first used: the command line and the embedded cluster live in this package too, and start quickly.
+"""
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from labsupport.chapter import begin, end, namespace
+    from labsupport.checks import check, hint
+    from labsupport.kube import NotConnected, apps, core
+    from labsupport.lookup import Answer, lookup
+    from labsupport.objects import apply, delete, manifest, obj, objects, patch, scale
+    from labsupport.pods import CommandFailed, address, logs, run
+    from labsupport.recording import Moment, Recording
+    from labsupport.tables import facts, get
+    from labsupport.timeline import timeline
+    from labsupport.waiting import WaitFailed, wait
+
+__all__ = [
+    "Answer",
+    "CommandFailed",
+    "Moment",
+    "NotConnected",
+    "Recording",
+    "WaitFailed",
+    "address",
+    "apply",
+    "apps",
+    "begin",
+    "check",
+    "core",
+    "delete",
+    "end",
+    "facts",
+    "get",
+    "hint",
+    "logs",
+    "lookup",
+    "manifest",
+    "namespace",
+    "obj",
+    "objects",
+    "patch",
+    "run",
+    "scale",
+    "timeline",
+    "wait",
+]
+
+_HOME = {
+    "chapter": "begin end namespace",
+    "checks": "check hint",
+    "kube": "NotConnected apps core",
+    "lookup": "Answer lookup",
+    "objects": "apply delete manifest obj objects patch scale",
+    "pods": "CommandFailed address logs run",
+    "recording": "Moment Recording",
+    "tables": "facts get",
+    "timeline": "timeline",
+    "waiting": "WaitFailed wait",
+}
+_MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
+
+
+def __getattr__(name: str) -> Any:
+    """Load a verb from its module at first use."""
+    if name not in _MODULE_OF:
+        raise AttributeError(f"labsupport has no {name!r}; it has {', '.join(__all__)}")
+    value = getattr(importlib.import_module(f"labsupport.{_MODULE_OF[name]}"), name)
+    globals()[name] = value  # also where a module has the verb's own name, as lookup and timeline do
+    return value
+
+
+def __dir__() -> list[str]:
+    """The verbs, for completion."""
+    return __all__

@@ -109,7 +109,7 @@ def _pip_from_index() -> None:
 
 def _pip(*arguments: str, narrate: bool = False) -> None:
     """Run the environment's pip; with `narrate` show a counter of the packages it collects."""
-    command = [PYTHON, "-m", "pip", "--disable-pip-version-check", *arguments]
+    command: list[str | Path] = [PYTHON, "-m", "pip", "--disable-pip-version-check", *arguments]
     tail: list[str] = []
     shown = sys.stdout.isatty()
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:

@@ -1,0 +1,65 @@
+"""A chapter's own namespace: clean at the first cell, removed at the last."""
+
+from __future__ import annotations
+
+from kubernetes import client
+
+from labsupport import kube, waiting
+
+LABEL = "course.lab/chapter"
+
+_current: str | None = None
+
+
+def begin(chapter: str) -> None:
+    """Start a chapter in a clean namespace of its own. Whatever an earlier run left in it is removed first.
+
+    >>> begin("01")
+    namespace chapter-01 is clean
+    """
+    global _current
+    name = f"chapter-{chapter}"
+    _remove(name)
+    body = client.V1Namespace(metadata=client.V1ObjectMeta(name=name, labels={LABEL: chapter}))
+    kube.core().create_namespace(body)
+    # Pods are refused until the namespace has its service account.
+    waiting.until(
+        kube.resource("serviceaccount"), "default", name, lambda found: found is not None, "there", timeout=30
+    )
+    _current = name
+    print(f"namespace {name} is clean")
+
+
+def end() -> None:
+    """Remove the chapter's namespace and everything in it.
+
+    >>> end()
+    namespace chapter-01 is removed
+    """
+    global _current
+    name = namespace()
+    _remove(name)
+    _current = None
+    print(f"namespace {name} is removed")
+
+
+def namespace() -> str:
+    """The namespace of the chapter at hand. Raises RuntimeError before `begin`.
+
+    >>> namespace()
+    'chapter-01'
+    """
+    if _current is None:
+        raise RuntimeError('no chapter has begun. Run the first cell, the one with lab.begin("...").')
+    return _current
+
+
+def _remove(name: str) -> None:
+    """Delete a namespace and wait until it is gone; nothing if it is not there."""
+    try:
+        kube.core().delete_namespace(name)
+    except kube.ApiException as error:
+        if error.status != 404:
+            raise
+        return
+    waiting.until(kube.resource("namespace"), name, "", lambda found: found is None, "gone", timeout=120)

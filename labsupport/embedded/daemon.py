@@ -1,0 +1,112 @@
+"""The embedded cluster's one process: it puts the parts together, starts them in order and stops them.
+
+Started by launch.py as PID 1 of its own user, network, mount and pid namespaces.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import json
+import logging
+import os
+import signal
+import sqlite3
+import sys
+from pathlib import Path
+
+from labsupport.embedded import inherited, settings
+from labsupport.embedded.controllers import CONTROLLERS, bootstrap
+from labsupport.embedded.http import app as api
+from labsupport.embedded.inherited import Inherited
+from labsupport.embedded.network.dns_server import ClusterDNS
+from labsupport.embedded.network.proxy import ServiceProxy
+from labsupport.embedded.node.agent import NodeAgent
+from labsupport.embedded.node.runtime import Runtime
+from labsupport.embedded.pki import Pki
+from labsupport.embedded.registry import Registry
+from labsupport.embedded.store import Store
+
+log = logging.getLogger(__name__)
+
+
+def main() -> int:
+    """Run the daemon until SIGTERM; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="labsupport.embedded.daemon", description=__doc__)
+    parser.add_argument("--state", type=Path, required=True, help="the state directory")
+    parser.add_argument("--sockets", required=True, help="JSON: the inherited descriptors, see inherited.py")
+    options = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname).1s %(name)s: %(message)s")
+    sockets = inherited.from_sockets_argument(options.sockets)
+    try:
+        asyncio.run(Daemon(options.state, sockets).run())
+    except (sqlite3.Error, OSError) as error:
+        log.exception("the cluster ended")
+        sockets.report.failed(f"the cluster could not start: {error}", f"Read {options.state / 'daemon.log'}.")
+        return 1
+    except Exception as error:
+        log.exception("the cluster ended")
+        sockets.report.failed(f"the cluster could not start: {error!r}", f"Read {options.state / 'daemon.log'}.")
+        return 1
+    return 0
+
+
+class Daemon:
+    """All parts of the cluster."""
+
+    def __init__(self, state: Path, sockets: Inherited) -> None:
+        self._state = state
+        self._sockets = sockets
+        self._report = sockets.report
+        self._stopping = asyncio.Event()
+
+    async def run(self) -> None:
+        """Start everything in the order in which the parts need one another; stop it in reverse."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stopping.set)
+        pki = Pki(self._state / "pki")
+        registry = Registry(Store(self._state / "store.db"))
+        bootstrap.bootstrap(registry)
+        self._write_kubeconfig(pki)
+        async with contextlib.AsyncExitStack() as stack:
+            runtime = Runtime(self._state)
+            await runtime.start()
+            stack.push_async_callback(runtime.stop)
+            self._report.progress("network: bridge, node addresses and service range")
+            for controller in CONTROLLERS:
+                task = asyncio.create_task(controller(registry).run(), name=controller.name)
+                stack.callback(task.cancel)
+            dns = ClusterDNS(registry)
+            await dns.serve(self._sockets.dns_udp, self._sockets.dns_tcp)
+            stack.push_async_callback(dns.stop)
+            proxy = ServiceProxy(registry, self._sockets.node_ports)
+            await proxy.start()
+            stack.push_async_callback(proxy.stop)
+            agent = NodeAgent(registry, runtime, self._state, pki.issue_token)
+            server = await api.serve(registry, agent, pki, self._sockets.api)
+            stack.push_async_callback(server.stop)
+            self._report.progress(f"API server on 127.0.0.1:{self._sockets.api.getsockname()[1]}")
+            await agent.start()
+            stack.push_async_callback(agent.stop)
+            self._report.progress(f"nodes Ready: {', '.join(node.name for node in settings.NODES)}")
+            gc.freeze()  # what was loaded until now stays: the collector need not walk it again and again
+            self._report.ready(api=self._sockets.api.getsockname()[1])
+            log.info("ready")
+            await self._stopping.wait()
+            log.info("stopping")
+
+    def _write_kubeconfig(self, pki: Pki) -> None:
+        """Write the kubeconfig, readable by its owner only, in one step."""
+        server = f"https://127.0.0.1:{self._sockets.api.getsockname()[1]}"
+        temporary = self._state / "kubeconfig.new"
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            json.dump(pki.kubeconfig(server, settings.CLUSTER_NAME), file, indent=1)
+        temporary.replace(self._state / "kubeconfig")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,83 @@
+"""The connection to the cluster: the official client, set up once for the lab's kubeconfig."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+from kubernetes import client, config, dynamic
+from kubernetes.client.exceptions import ApiException
+
+from labsupport.paths import kubeconfig_path
+
+__all__ = ["ApiException", "NotConnected", "api_client", "apps", "core", "resource", "split_reference"]
+
+
+class NotConnected(Exception):
+    """There is no cluster to talk to; the message says how to get one."""
+
+
+@functools.cache
+def api_client() -> client.ApiClient:
+    """The client of the lab's cluster. Raises NotConnected when the lab is not up.
+
+    >>> api_client().configuration.host
+    'https://127.0.0.1:16443'
+    """
+    path: Path = kubeconfig_path()
+    if not path.exists():
+        raise NotConnected(f"there is no {path}. Type `make lab` in a terminal, then run this cell again.")
+    connected: client.ApiClient = config.new_client_from_config(config_file=str(path))
+    return connected
+
+
+def core() -> client.CoreV1Api:
+    """The core API: pods, services, claims, nodes.
+
+    >>> [node.metadata.name for node in core().list_node().items]
+    ['lab-control-plane', 'lab-worker', 'lab-worker2']
+    """
+    return client.CoreV1Api(api_client())
+
+
+def apps() -> client.AppsV1Api:
+    """The apps API: StatefulSets, ReplicaSets, Deployments.
+
+    >>> apps().read_namespaced_stateful_set("web", "chapter-01").spec.replicas
+    3
+    """
+    return client.AppsV1Api(api_client())
+
+
+@functools.cache
+def _dynamic() -> dynamic.DynamicClient:
+    # Discovery is kept beside the kubeconfig: the default is a shared file in /tmp.
+    return dynamic.DynamicClient(api_client(), cache_file=str(kubeconfig_path().with_name("discovery.json")))
+
+
+def resource(word: str, api_version: str = "") -> Any:
+    """The API resource for a word as kubectl takes it: plural, singular, short name or kind. Raises ValueError.
+
+    >>> resource("sts").kind
+    'StatefulSet'
+    """
+    for found in _dynamic().resources.search(**({"api_version": api_version} if api_version else {})):
+        names = {found.name, found.singular_name, *(found.short_names or ())}
+        if found.kind.endswith("List") or "/" in found.name:
+            continue
+        if word.lower() in {n.lower() for n in names if n} or word == found.kind:
+            return found
+    raise ValueError(f"the server doesn't have a resource type {word!r}; `kubectl api-resources` lists them")
+
+
+def split_reference(reference: str) -> tuple[Any, str]:
+    """The resource and the name of `kind/name`. Raises ValueError.
+
+    >>> split_reference("pod/web-0")[1]
+    'web-0'
+    """
+    word, slash, name = reference.partition("/")
+    if not slash or not name:
+        raise ValueError(f"{reference!r} is not kind/name, as in 'pod/web-0'")
+    return resource(word), name

@@ -1,0 +1,132 @@
+"""A recorder: what happens to the chapter's pods and claims, with the time of each event as the watch brought it."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any, Self
+
+from kubernetes import watch as client_watch
+
+from labsupport import chapter, kube
+
+
+@dataclass(frozen=True)
+class Moment:
+    """One thing that happened: seconds since the recording began, what, and to whom."""
+
+    seconds: float
+    what: str  # created, scheduled, running, ready, unready, terminating, deleted, bound
+    kind: str
+    name: str
+    uid: str
+    owner: str  # "kind/name" of the controller, or ""
+
+
+class Recording:
+    """Watches the chapter's pods and claims from the moment it is made until `stop`.
+
+    >>> with Recording() as recording:
+    ...     scale("statefulset/web", 3)
+    ...     wait("statefulset/web", "Ready")
+    >>> recording.order("ready")
+    ['web-0', 'web-1', 'web-2']
+    """
+
+    def __init__(self, kinds: tuple[str, ...] = ("pods", "persistentvolumeclaims")) -> None:
+        """Begin at once. Objects that exist already are part of it from second 0 on."""
+        self._namespace = chapter.namespace()
+        self._started = time.monotonic()
+        self._moments: list[Moment] = []
+        self._lock = threading.Lock()
+        self._seen: dict[str, set[str]] = {}  # uid -> the moments it had
+        self._watchers: list[client_watch.Watch] = []
+        self._threads: list[threading.Thread] = []
+        for kind in kinds:
+            resource = kube.resource(kind)
+            listed = resource.get(namespace=self._namespace)
+            for item in listed.items:
+                self._note("ADDED", item.to_dict())
+            watcher = client_watch.Watch()
+            thread = threading.Thread(
+                target=self._follow, args=(watcher, resource, listed.metadata.resourceVersion), daemon=True
+            )
+            self._watchers.append(watcher)
+            self._threads.append(thread)
+            thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.stop()
+
+    @property
+    def moments(self) -> list[Moment]:
+        """All that was recorded, in order of time."""
+        with self._lock:
+            return sorted(self._moments, key=lambda m: m.seconds)
+
+    def order(self, what: str, owner: str = "") -> list[str]:
+        """The names in the order in which it happened to them, optionally of one controller only."""
+        return [m.name for m in self.moments if m.what == what and (not owner or m.owner == owner)]
+
+    def when(self, what: str, owner: str = "") -> list[float]:
+        """The seconds at which it happened, in order."""
+        return [m.seconds for m in self.moments if m.what == what and (not owner or m.owner == owner)]
+
+    def stop(self) -> None:
+        """End the recording; what was recorded stays. The server has a moment to bring the last events."""
+        for watcher in self._watchers:
+            watcher.stop()
+        for thread in self._threads:
+            thread.join(timeout=0.3)
+
+    def _follow(self, watcher: client_watch.Watch, resource: Any, version: str) -> None:
+        try:
+            for event in watcher.stream(
+                resource.get, namespace=self._namespace, resource_version=version, serialize=False, timeout_seconds=600
+            ):
+                self._note(event["type"], event["object"])
+        except Exception:
+            if not watcher._stop:
+                raise
+
+    def _note(self, event: str, obj: dict[str, Any]) -> None:
+        seconds = time.monotonic() - self._started
+        metadata = obj["metadata"]
+        owner = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), None)
+        by = f"{owner['kind'].lower()}/{owner['name']}" if owner else ""
+        with self._lock:
+            seen = self._seen.setdefault(metadata["uid"], set())
+            for what in _happened(event, obj, seen):
+                self._moments.append(Moment(seconds, what, obj["kind"], metadata["name"], metadata["uid"], by))
+
+
+def _happened(event: str, obj: dict[str, Any], seen: set[str]) -> list[str]:
+    """What this state shows that the states before it did not; `seen` is brought up to date."""
+    if event == "DELETED":
+        return ["deleted"]
+    status = obj.get("status") or {}
+    conditions = {c["type"]: c["status"] for c in status.get("conditions") or ()}
+    now: set[str] = {"created"}
+    if obj["spec"].get("nodeName"):
+        now.add("scheduled")
+    if status.get("phase") == "Running":
+        now.add("running")
+    if status.get("phase") == "Bound":
+        now.add("bound")
+    if obj["metadata"].get("deletionTimestamp"):
+        now.add("terminating")
+    new: list[str] = [w for w in ("created", "scheduled", "running", "bound", "terminating") if w in now - seen]
+    seen |= now
+    ready = conditions.get("Ready") == "True"
+    if ready and "ready" not in seen:
+        new.append("ready")
+        seen.add("ready")
+        seen.discard("unready")
+    elif not ready and "ready" in seen:
+        new.append("unready")
+        seen.discard("ready")
+    return new

@@ -1,0 +1,131 @@
+"""What "Ready", "Bound" or "Deleted" mean for each kind, as `kubectl wait` and `kubectl rollout status` see it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+Object = dict[str, Any]
+_SETS = ("StatefulSet", "ReplicaSet", "Deployment")
+_CANNOT_START = (
+    "ErrImagePull",
+    "ImagePullBackOff",
+    "InvalidImageName",
+    "CreateContainerConfigError",
+    "CrashLoopBackOff",
+)
+
+
+def reached(kind: str, state: str) -> Callable[[Object | None], bool]:
+    """The test whether an object of that kind is in that state. Raises ValueError for a state it cannot have."""
+    if state == "Deleted":
+        return lambda found: found is None
+    if (count := re.fullmatch(r"(\d+) ready", state)) and kind in _SETS:
+        wanted = int(count[1])
+        return lambda found: found is not None and _status(found).get("readyReplicas", 0) == wanted
+    test = _TESTS.get((kind, state)) or _TESTS.get(("*", state))
+    if test is None:
+        raise ValueError(f"a {kind} is never {state!r}; it can be {', '.join(_known(kind))}")
+    return lambda found: found is not None and test(found)
+
+
+def hopeless(
+    kind: str, state: str, pods_of: Callable[[dict[str, str]], list[Object]]
+) -> Callable[[Object | None], str]:
+    """The test whether the state can no longer come; it returns the reason, or "" while there is hope."""
+    if state not in ("Ready", "Running", "Complete"):
+        return lambda found: ""
+    if kind == "Pod":
+        return lambda found: "it does not exist" if found is None else _why_stuck(found)
+    if kind in _SETS:
+
+        def of_its_pods(found: Object | None) -> str:
+            if found is None:
+                return "it does not exist"
+            for pod in pods_of(found["spec"]["selector"].get("matchLabels") or {}):
+                why = _why_stuck(pod)
+                if why:
+                    return f"its pod {pod['metadata']['name']}: {why}"
+            return ""
+
+        return of_its_pods
+    return lambda found: "it does not exist" if found is None else ""
+
+
+def describe(kind: str, found: Object | None) -> str:
+    """One line on the state of an object, for the text of a failed wait."""
+    if found is None:
+        return "it does not exist"
+    status = _status(found)
+    if kind == "Pod":
+        ready = sum(c.get("ready", False) for c in status.get("containerStatuses") or ())
+        total = len(found["spec"]["containers"])
+        return f"{_phase_or_reason(found)}, {ready} of {total} containers ready"
+    if kind in _SETS:
+        return f"{status.get('readyReplicas', 0)} of {found['spec'].get('replicas', 1)} replicas ready"
+    return str(status.get("phase") or "it exists")
+
+
+def _status(found: Object) -> Object:
+    return found.get("status") or {}
+
+
+def _known(kind: str) -> list[str]:
+    return sorted({state for k, state in _TESTS if k in (kind, "*")} | {"Deleted"})
+
+
+def _condition(found: Object, name: str) -> bool:
+    return any(c["type"] == name and c["status"] == "True" for c in _status(found).get("conditions") or ())
+
+
+def _all_ready(found: Object) -> bool:
+    """Every replica that is wanted is there and ready, and the status is about this spec."""
+    status, wanted = _status(found), found["spec"].get("replicas", 1)
+    return bool(
+        status.get("observedGeneration", 0) >= found["metadata"].get("generation", 0)
+        and status.get("replicas", 0) == wanted
+        and status.get("readyReplicas", 0) == wanted
+    )
+
+
+def _rolled_out(found: Object) -> bool:
+    status, wanted = _status(found), found["spec"].get("replicas", 1)
+    same = found["kind"] != "StatefulSet" or status.get("currentRevision") == status.get("updateRevision")
+    return _all_ready(found) and same and status.get("updatedReplicas", wanted) == wanted
+
+
+def _phase_or_reason(pod: Object) -> str:
+    return _why_stuck(pod) or str(_status(pod).get("phase", "Pending"))
+
+
+def _why_stuck(pod: Object) -> str:
+    """The reason why a container of the pod cannot start, with its message; "" otherwise."""
+    status = _status(pod)
+    for container in [*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())]:
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        if waiting.get("reason") in _CANNOT_START:
+            return f"{waiting['reason']}: {waiting.get('message', '')}".rstrip(": ")
+    return ""
+
+
+_TESTS: dict[tuple[str, str], Callable[[Object], bool]] = {
+    ("Pod", "Ready"): lambda found: _condition(found, "Ready"),
+    ("Pod", "Stuck"): lambda found: bool(_why_stuck(found)),
+    ("Node", "Ready"): lambda found: _condition(found, "Ready"),
+    ("StatefulSet", "Ready"): _all_ready,
+    ("ReplicaSet", "Ready"): _all_ready,
+    ("Deployment", "Ready"): _all_ready,
+    ("StatefulSet", "Complete"): _rolled_out,
+    ("Deployment", "Complete"): _rolled_out,
+    ("Namespace", "Active"): lambda found: _status(found).get("phase") == "Active",
+    ("PersistentVolumeClaim", "Bound"): lambda found: _status(found).get("phase") == "Bound",
+    ("PersistentVolumeClaim", "Pending"): lambda found: _status(found).get("phase") == "Pending",
+    ("PersistentVolume", "Bound"): lambda found: _status(found).get("phase") == "Bound",
+    ("PersistentVolume", "Released"): lambda found: _status(found).get("phase") == "Released",
+    ("*", "there"): lambda found: True,
+    **{
+        ("Pod", phase): lambda found, phase=phase: _status(found).get("phase") == phase  # type: ignore[misc]
+        for phase in ("Pending", "Running", "Succeeded", "Failed")
+    },
+}

@@ -1,0 +1,114 @@
+"""Waiting for a state: by watching, within a bound, and failing early on what cannot recover."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from kubernetes import watch as client_watch
+
+from labsupport import chapter, kube, states
+
+Predicate = Callable[[dict[str, Any] | None], bool]
+
+
+class WaitFailed(Exception):
+    """The state did not come: too late, or it never can. Says what was last seen and what to type next."""
+
+
+def wait(reference: str, state: str = "Ready", *, timeout: float = 60) -> None:
+    """Wait until `kind/name` is in a state, and say so in one line.
+
+    States: Ready, Running, Pending, Succeeded, Failed, Bound, Deleted, Complete (a rollout), Stuck (a pod that
+    cannot start), or a number of ready replicas such as "2 ready". Fails early when the state cannot come any
+    more, for example when an image cannot be pulled. `timeout` is in seconds. Raises WaitFailed, ValueError.
+
+    >>> wait("statefulset/web", "Ready")
+    statefulset/web is Ready
+    """
+    resource, name = kube.split_reference(reference)
+    reached = states.reached(resource.kind, state)
+    hopeless = states.hopeless(resource.kind, state, lambda selector: pods_of(selector))
+    space = chapter.namespace() if resource.namespaced else ""
+    until(resource, name, space, reached, state, timeout=timeout, hopeless=hopeless)
+    print(f"{reference} is {state}")
+
+
+def until(
+    resource: Any,
+    name: str,
+    namespace: str,
+    reached: Predicate,
+    state: str,
+    *,
+    timeout: float,
+    hopeless: Callable[[dict[str, Any] | None], str] = lambda found: "",
+) -> None:
+    """Watch one object until `reached` holds for it (None: it is not there). Raises WaitFailed.
+
+    `hopeless` returns why the state can no longer come, or "". `timeout` is in seconds.
+    """
+    deadline = time.monotonic() + timeout
+    last: dict[str, Any] | None = None
+    while True:
+        last, version = _read(resource, name, namespace)
+        if reached(last):
+            return
+        _give_up_if(hopeless(last), resource, name, state, last)
+        left = deadline - time.monotonic()
+        if left <= 0:
+            break
+        for found in _changes(resource, name, namespace, version, left):
+            last = found
+            if reached(last):
+                return
+            _give_up_if(hopeless(last), resource, name, state, last)
+    kind = resource.kind.lower()
+    raise WaitFailed(
+        f"{kind}/{name} was not {state} within {timeout:g} s. Last seen: {states.describe(resource.kind, last)}. "
+        f"Look at it with: !kubectl -n {namespace or 'default'} describe {kind} {name}"
+    )
+
+
+def pods_of(selector: dict[str, str]) -> list[dict[str, Any]]:
+    """The chapter's pods with those labels, as JSON."""
+    text = ",".join(f"{k}={v}" for k, v in selector.items())
+    found = kube.resource("pods").get(namespace=chapter.namespace(), label_selector=text)
+    return [item.to_dict() for item in found.items]
+
+
+def _give_up_if(why: str, resource: Any, name: str, state: str, last: dict[str, Any] | None) -> None:
+    if why:
+        kind = resource.kind.lower()
+        raise WaitFailed(
+            f"{kind}/{name} cannot become {state}: {why}. Last seen: {states.describe(resource.kind, last)}."
+        )
+
+
+def _read(resource: Any, name: str, namespace: str) -> tuple[dict[str, Any] | None, str]:
+    """The object (or None) and the resourceVersion to watch from."""
+    listed = resource.get(namespace=namespace or None, field_selector=f"metadata.name={name}")
+    items = [item.to_dict() for item in listed.items]
+    return (items[0] if items else None), listed.metadata.resourceVersion
+
+
+def _changes(resource: Any, name: str, namespace: str, version: str, seconds: float) -> Any:
+    """The states of the object from now on, None once it is deleted; ends after that many seconds."""
+    watcher = client_watch.Watch()
+    try:
+        for event in watcher.stream(
+            resource.get,
+            namespace=namespace or None,
+            field_selector=f"metadata.name={name}",
+            resource_version=version,
+            serialize=False,
+            timeout_seconds=max(1, round(seconds)),
+            _request_timeout=(5, seconds + 5),
+        ):
+            yield None if event["type"] == "DELETED" else event["object"]
+    except kube.ApiException as error:
+        if error.status != 410:  # too old a version: list again
+            raise
+    finally:
+        watcher.stop()
