@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import struct
 from collections.abc import AsyncIterator
@@ -122,10 +123,8 @@ async def test_connections_above_the_limit_are_closed() -> None:
     writer.write(struct.pack("!H", len(wire)) + wire)
     await reader.readexactly(2)  # the first connection is being served
     second, second_writer = await asyncio.open_connection(LOCALHOST, port)
-    try:
+    with contextlib.suppress(ConnectionResetError):
         assert await asyncio.wait_for(second.read(), TIMEOUT) == b""
-    except ConnectionResetError:
-        pass
     writer.close()
     second_writer.close()
     await server.stop()

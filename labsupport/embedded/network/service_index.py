@@ -219,9 +219,10 @@ def parse_slice(obj: JSON) -> Slice:
         Port(p.get("name") or "", p.get("protocol") or "TCP", p["port"] if p.get("port") is not None else -1)
         for p in obj.get("ports") or ()
     )
+    entries = () if obj.get("addressType") == "FQDN" else obj.get("endpoints") or ()  # kube-proxy, too, skips names
     return Slice(
         service=(namespace_of(obj), labels_of(obj).get(SERVICE_NAME_LABEL, "")),
-        endpoints=tuple(e for entry in obj.get("endpoints") or () for e in _parse_endpoints(entry)),
+        endpoints=tuple(e for entry in entries for e in _parse_endpoints(entry)),
         ports=ports or (Port("", "", -1),),
     )
 
