@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kubernetes import client
 
-from labsupport import kube, waiting
+from labsupport import kube, magics, waiting
 
 LABEL = "course.lab/chapter"
 
@@ -27,6 +27,7 @@ def begin(chapter: str) -> None:
         kube.resource("serviceaccount"), "default", name, lambda found: found is not None, "there", timeout=30
     )
     _current = name
+    magics.register()
     print(f"namespace {name} is clean")
 
 
