@@ -156,14 +156,19 @@ async def test_an_inherited_socket_can_listen_again(bench: Bench) -> None:
     free.close()
     sock = socket.socket()
     sock.bind(address)  # by its number: a port the kernel chose for port 0 would be given back at `stop`
-    for _ in range(2):
+    writers = []
+    for _ in range(3):
         forwarder = TCPForwarder(sock, lambda client: bench.target, bench.connections, close_on_stop=False)
         forwarder.start()
-        _, writer = await asyncio.open_connection(*address)
-        writer.close()
+        _, writer = await asyncio.open_connection(*address)  # stays open while the port listens again
+        writers.append(writer)
+        await asyncio.wait_for(bench.accepted.get(), TIMEOUT)
         forwarder.stop()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection(*address)
+    assert len(bench.connections) == 3
+    for writer in writers:
+        writer.close()
     sock.close()
 
 

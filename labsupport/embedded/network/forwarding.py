@@ -59,6 +59,8 @@ class TCPForwarder:
         self, sock: socket.socket, choose: Choose, connections: set[Connection], *, close_on_stop: bool = True
     ) -> None:
         sock.setblocking(False)
+        # Connections of an earlier time at this port (TIME_WAIT, or still open) are no reason not to listen again.
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._sock = sock
         self._choose = choose
         self._close_on_stop = close_on_stop
