@@ -33,7 +33,8 @@ class PodKind(Kind):
     def prepare_create(self, obj: JSON, registry: Registry) -> None:
         """Admit the pod and give it its first status. Raises ApiError 403."""
         admit(obj, registry)
-        obj["status"] = status = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
+        status: JSON = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
+        obj["status"] = status
         if obj["spec"].get("schedulingGates"):
             status["conditions"] = [
                 {
