@@ -11,12 +11,13 @@ if TYPE_CHECKING:
     from labsupport.chapter import begin, end, namespace
     from labsupport.checks import check, hint
     from labsupport.kube import NotConnected, apps, core
-    from labsupport.lookup import Answer, lookup
-    from labsupport.objects import apply, delete, manifest, obj, objects, patch, scale
-    from labsupport.pods import CommandFailed, address, logs, run
+    from labsupport.map_figure import lab_map
+    from labsupport.name_lookup import Answer, lookup
+    from labsupport.pod_timeline import timeline
+    from labsupport.pods import CommandFailed, address, fetch, logs, reachable, run
     from labsupport.recording import Moment, Recording
     from labsupport.tables import facts, get
-    from labsupport.timeline import timeline
+    from labsupport.verbs import apply, delete, manifest, obj, objects, patch, scale
     from labsupport.waiting import WaitFailed, wait
 
 __all__ = [
@@ -35,8 +36,10 @@ __all__ = [
     "delete",
     "end",
     "facts",
+    "fetch",
     "get",
     "hint",
+    "lab_map",
     "logs",
     "lookup",
     "manifest",
@@ -44,6 +47,7 @@ __all__ = [
     "obj",
     "objects",
     "patch",
+    "reachable",
     "run",
     "scale",
     "timeline",
@@ -54,12 +58,13 @@ _HOME = {
     "chapter": "begin end namespace",
     "checks": "check hint",
     "kube": "NotConnected apps core",
-    "lookup": "Answer lookup",
-    "objects": "apply delete manifest obj objects patch scale",
-    "pods": "CommandFailed address logs run",
+    "map_figure": "lab_map",
+    "name_lookup": "Answer lookup",
+    "verbs": "apply delete manifest obj objects patch scale",
+    "pods": "CommandFailed address fetch logs reachable run",
     "recording": "Moment Recording",
     "tables": "facts get",
-    "timeline": "timeline",
+    "pod_timeline": "timeline",
     "waiting": "WaitFailed wait",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
@@ -70,7 +75,7 @@ def __getattr__(name: str) -> Any:
     if name not in _MODULE_OF:
         raise AttributeError(f"labsupport has no {name!r}; it has {', '.join(__all__)}")
     value = getattr(importlib.import_module(f"labsupport.{_MODULE_OF[name]}"), name)
-    globals()[name] = value  # also where a module has the verb's own name, as lookup and timeline do
+    globals()[name] = value
     return value
 
 

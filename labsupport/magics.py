@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labsupport import objects
+from labsupport import verbs
 
 
 def register() -> None:
@@ -24,4 +24,4 @@ def _apply(line: str, cell: str) -> None:
     if line.strip():
         print(f"%%apply takes no words after it, found {line.strip()!r}: put the manifest below it.")
         return
-    objects.apply(cell)
+    verbs.apply(cell)

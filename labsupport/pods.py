@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import shlex
+import socket
 from collections.abc import Sequence
 
+import urllib3
 import yaml
 from kubernetes import client
 from kubernetes.stream import stream
@@ -65,6 +67,33 @@ def logs(pod: str, *, container: str = "", tail: int | None = None) -> str:
         tail_lines=tail,
     )
     return str(found).rstrip("\n")
+
+
+def fetch(node_port: int, path: str = "/", *, timeout: float = 10) -> str:
+    """GET a page from a web server behind a NodePort, over a connection of its own each time.
+
+    A port that a moment ago was opened may refuse the first connection: that is tried again, with growing pauses
+    and at most five times. `timeout` is in seconds. Raises urllib3's HTTPError.
+
+    >>> fetch(30001)
+    'web-4xk2p'
+    """
+    patience = urllib3.Retry(connect=5, read=0, redirect=0, other=0, backoff_factor=0.2)
+    with urllib3.PoolManager(retries=patience, timeout=timeout, headers={"Connection": "close"}) as pool:
+        return pool.request("GET", f"http://{address(node_port)}{path}").data.decode().strip()
+
+
+def reachable(host: str, port: int, *, timeout: float = 1) -> bool:
+    """Whether a TCP connection from this notebook comes about within so many seconds.
+
+    >>> reachable("10.244.1.7", 6379)
+    False
+    """
+    try:
+        with socket.create_connection((host, port), timeout):
+            return True
+    except OSError:
+        return False
 
 
 def address(node_port: int) -> str:

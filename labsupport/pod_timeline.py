@@ -1,0 +1,103 @@
+"""The timeline: a lane for each workload, a bar for each pod, from a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from labsupport.figures import BLUE, GREY, ORANGE, VERMILION, Picture, new_figure
+from labsupport.recording import Moment, Recording
+
+_STARTING, _READY, _ENDING = GREY, BLUE, ORANGE
+
+
+def timeline(recording: Recording, lanes: Mapping[str, str], title: str = "") -> Picture:
+    """Draw the pods of a recording: one lane for each entry of `lanes` (heading -> "kind/name" of the controller).
+
+    A bar begins when the pod is created, is filled while the pod is Ready and ends when the pod is gone; the
+    cross marks its deletion. Time is in seconds since the recording began.
+
+    >>> timeline(recording, {"ReplicaSet": "replicaset/web", "StatefulSet": "statefulset/db"})
+    """
+    pods = {heading: _pods(recording, owner) for heading, owner in lanes.items()}
+    rows = max(1, sum(len(found) for found in pods.values()))
+    figure = new_figure(8.5, 1.5 + 0.32 * rows + 0.25 * len(lanes))
+    heights = [max(1, len(found)) for found in pods.values()]
+    axes: list[Axes] = list(
+        figure.subplots(len(lanes), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
+    )
+    end = max((m.seconds for m in recording.moments), default=1.0) * 1.03
+    for ax, (heading, found) in zip(axes, pods.items(), strict=True):
+        _draw_lane(ax, heading, found, end)
+    axes[-1].set_xlabel("seconds since the recording began")
+    if title:
+        figure.suptitle(title)
+    figure.legend(
+        handles=[
+            Patch(facecolor="white", edgecolor=_STARTING, hatch="////", label="starting"),
+            Patch(facecolor=_READY, label="Ready"),
+            Patch(facecolor="white", edgecolor=_ENDING, hatch="....", label="terminating"),
+            Line2D([], [], color=VERMILION, marker="x", linestyle="none", label="gone"),
+        ],
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+    )
+    return Picture(figure, _alt(title, pods))
+
+
+def _pods(recording: Recording, owner: str) -> list[list[Moment]]:
+    """The moments of each pod of that controller, pods in the order of their creation."""
+    by_uid: dict[str, list[Moment]] = {}
+    for moment in recording.moments:
+        if moment.kind == "Pod" and moment.owner == owner:
+            by_uid.setdefault(moment.uid, []).append(moment)
+    return list(by_uid.values())
+
+
+def _draw_lane(ax: Axes, heading: str, pods: list[list[Moment]], end: float) -> None:
+    for row, moments in enumerate(pods):
+        for begin, stop, state in _spans(moments, end):
+            width = max(stop - begin, end / 400)
+            if state == "ready":
+                ax.barh(row, width, left=begin, height=0.62, color=_READY)
+            else:
+                colour, hatch = (_STARTING, "////") if state == "starting" else (_ENDING, "....")
+                ax.barh(row, width, left=begin, height=0.62, facecolor="white", edgecolor=colour, hatch=hatch)
+        if moments[-1].what == "deleted":
+            ax.plot(moments[-1].seconds, row, marker="x", color=VERMILION, markersize=7, markeredgewidth=2)
+    ax.set_yticks(range(len(pods)), [moments[0].name for moments in pods])
+    ax.set_ylim(len(pods) - 0.4, -0.6)
+    ax.set_xlim(0, end)
+    ax.set_title(heading, loc="left", fontsize=10, fontweight="bold")
+    ax.grid(axis="x", alpha=0.3)
+    for side in ("top", "right", "left"):
+        ax.spines[side].set_visible(False)
+    ax.tick_params(axis="y", length=0)
+
+
+def _spans(moments: list[Moment], end: float) -> list[tuple[float, float, str]]:
+    """The stretches of a pod's life: (from, to, "starting" | "ready" | "terminating")."""
+    spans: list[tuple[float, float, str]] = []
+    state, since = "starting", moments[0].seconds
+    for moment in moments:
+        after = {"ready": "ready", "unready": state, "terminating": "terminating"}.get(moment.what, state)
+        if moment.what == "unready" and state == "ready":
+            after = "starting"
+        if moment.what == "deleted":
+            spans.append((since, moment.seconds, state))
+            return spans
+        if after != state:
+            spans.append((since, moment.seconds, state))
+            state, since = after, moment.seconds
+    spans.append((since, end, state))
+    return spans
+
+
+def _alt(title: str, pods: Mapping[str, list[list[Moment]]]) -> str:
+    """What the figure says, in words that do not change from run to run."""
+    told = "; ".join(f"{heading}: {len(found)} pods" for heading, found in pods.items())
+    return f"{title or 'Timeline'}. A bar for each pod, from creation over Ready to its end. {told}."

@@ -1,0 +1,146 @@
+"""Acting on objects with kubectl's verbs: apply, get, scale, patch, delete."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from labsupport import chapter, kube
+
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+MANAGER = "labsupport"
+
+
+def apply(manifest: str | Path) -> None:
+    """Create or change what a manifest describes, and say which: YAML text, or a file of notebooks/manifests.
+
+    Objects without a namespace go to the chapter's own. Raises ApiException with the server's own text.
+
+    >>> apply("manifests/web.yaml")
+    service/web created
+    statefulset.apps/web created
+    """
+    for obj in _documents(manifest):
+        print(f"{_reference(obj)} {_apply_one(obj)}")
+
+
+def manifest(file: str) -> None:
+    """Show a manifest of the chapter as it is written.
+
+    >>> manifest("manifests/web.yaml")
+    """
+    from IPython.display import Markdown, display
+
+    display(Markdown(f"```yaml\n{Path(file).read_text().rstrip()}\n```"))  # type: ignore[no-untyped-call]
+
+
+def scale(reference: str, replicas: int) -> None:
+    """Ask for that many replicas, as `kubectl scale` does.
+
+    >>> scale("statefulset/web", 3)
+    statefulset/web scaled to 3
+    """
+    patch(reference, {"spec": {"replicas": replicas}}, say=f"{reference} scaled to {replicas}")
+
+
+def patch(reference: str, change: dict[str, Any], *, say: str = "") -> None:
+    """Merge a change into an object (a JSON merge patch), and say so.
+
+    >>> patch("pod/web-0", {"metadata": {"labels": {"colour": "blue"}}})
+    pod/web-0 patched
+    """
+    resource, name = kube.split_reference(reference)
+    resource.patch(body=change, name=name, namespace=_space(resource), content_type="application/merge-patch+json")
+    print(say or f"{reference} patched")
+
+
+def delete(reference: str, *, grace: int | None = None, cascade: str = "background") -> None:
+    """Ask for an object's deletion and return at once. `grace` is in seconds; cascade as kubectl's.
+
+    >>> delete("pod/web-0")
+    pod/web-0 deletion asked for
+    """
+    resource, name = kube.split_reference(reference)
+    options: dict[str, Any] = {"propagationPolicy": cascade.capitalize()}
+    if grace is not None:
+        options["gracePeriodSeconds"] = grace
+    resource.delete(name=name, namespace=_space(resource), body=options)
+    print(f"{reference} deletion asked for")
+
+
+def objects(word: str, selector: str = "") -> list[Any]:
+    """The chapter's objects of a kind, ordered by name, as the dynamic client's objects.
+
+    >>> [pod.metadata.name for pod in objects("pods", "app=web")]
+    ['web-0', 'web-1', 'web-2']
+    """
+    resource = kube.resource(word)
+    found = resource.get(namespace=_space(resource), label_selector=selector or None)
+    return sorted(found.items, key=lambda item: str(item.metadata.name))
+
+
+def obj(reference: str) -> Any:
+    """One object, by `kind/name`. Raises ApiException 404.
+
+    >>> obj("statefulset/web").status.readyReplicas
+    3
+    """
+    resource, name = kube.split_reference(reference)
+    return resource.get(name=name, namespace=_space(resource))
+
+
+def _space(resource: Any) -> str | None:
+    return chapter.namespace() if resource.namespaced else None
+
+
+def _documents(manifest: str | Path) -> Iterator[dict[str, Any]]:
+    text = str(manifest)
+    if "\n" not in text:
+        text = Path(text).read_text()
+    for document in yaml.safe_load_all(text):
+        if document:
+            yield document
+
+
+def _reference(document: dict[str, Any]) -> str:
+    group = document["apiVersion"].rpartition("/")[0]
+    kind = document["kind"].lower()
+    return f"{kind}.{group}/{document['metadata']['name']}" if group else f"{kind}/{document['metadata']['name']}"
+
+
+def _apply_one(document: dict[str, Any]) -> str:
+    """Create, or send the three-way difference as a merge patch; returns kubectl's word for what happened."""
+    resource = kube.resource(document["kind"], document["apiVersion"])
+    name, space = document["metadata"]["name"], document["metadata"].get("namespace") or _space(resource)
+    written = json.dumps(document, sort_keys=True)
+    annotated = {**document, "metadata": {**document["metadata"]}}
+    annotated["metadata"]["annotations"] = {**(document["metadata"].get("annotations") or {}), LAST_APPLIED: written}
+    try:
+        live = resource.get(name=name, namespace=space).to_dict()
+    except kube.ApiException as error:
+        if error.status != 404:
+            raise
+        resource.create(body=annotated, namespace=space, field_manager=MANAGER)
+        return "created"
+    before = json.loads((live["metadata"].get("annotations") or {}).get(LAST_APPLIED, "{}"))
+    change = _with_removals(annotated, before)
+    after = resource.patch(
+        body=change, name=name, namespace=space, content_type="application/merge-patch+json", field_manager=MANAGER
+    )
+    changed = after.metadata.resourceVersion != live["metadata"]["resourceVersion"]
+    return "configured" if changed else "unchanged"
+
+
+def _with_removals(new: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """The new document as a merge patch that also takes away what the one applied before had."""
+    change: dict[str, Any] = {}
+    for key, value in new.items():
+        old = before.get(key)
+        change[key] = _with_removals(value, old) if isinstance(value, dict) and isinstance(old, dict) else value
+    for key in before.keys() - new.keys():
+        change[key] = None
+    return change
