@@ -191,9 +191,7 @@ def _start(
     timeout: float,
     command: list[str],
 ) -> Launched:
-    ports, sockets = bind_host_sockets(
-        state_dir, api_port=api_port, dns_node_port=dns_node_port, node_ports=node_ports
-    )
+    ports, sockets = bind_host_sockets(state_dir, api_port=api_port, dns_node_port=dns_node_port, node_ports=node_ports)
     try:
         with contextlib.closing(_Report.create()) as report:
             described = json.dumps({**sockets.descriptors(), "report": report.writer})

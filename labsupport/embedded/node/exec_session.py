@@ -1,0 +1,231 @@
+"""Programs run inside a container that runs already (`kubectl exec`, exec probes, lifecycle hooks).
+
+The namespace thread enters the container's PID namespace and starts nsenter there, which enters the others and
+becomes the program. So the program is the daemon's own child, and its exit status and signals are exact.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import shutil
+import struct
+import subprocess
+import termios
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from labsupport.embedded.node.process import Child, Processes, Streams
+from labsupport.embedded.node.rootfs import PATH, exec_not_started, find_program, missing
+from labsupport.embedded.node.spec import StartError
+from labsupport.embedded.node.syscalls import TIOCGPTPEER, TIOCSPTLCK
+from labsupport.embedded.podruntime import STDERR, STDOUT
+
+_BLOCK = 64 * 1024
+_QUEUE = 16  # blocks of output that wait for a slow reader; then the program has to wait
+
+
+class ProcessSession:
+    """A program in a container with its streams; implements podruntime.ExecSession."""
+
+    def __init__(self, child: Child, stdin: int | None, outputs: dict[int, int], terminal: int | None) -> None:
+        self._child = child
+        self._loop = asyncio.get_running_loop()
+        self._stdin = stdin
+        self._terminal = terminal
+        self._outputs = outputs  # descriptor -> STDOUT or STDERR
+        self._paused: set[int] = set()
+        self._queue: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue()
+        for descriptor in outputs:
+            os.set_blocking(descriptor, False)
+            self._loop.add_reader(descriptor, self._read, descriptor)
+        if stdin is not None:
+            os.set_blocking(stdin, False)
+        self._watch = self._loop.create_task(self._end())
+        self._ended: asyncio.Future[None] = self._loop.create_future()
+        self._watch.add_done_callback(lambda _: _set(self._ended))
+
+    def _read(self, descriptor: int) -> None:
+        try:
+            data = os.read(descriptor, _BLOCK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""  # EIO: a terminal without a program at the other end
+        if not data:
+            self._finish(descriptor)
+            return
+        self._queue.put_nowait((self._outputs[descriptor], data))
+        if self._queue.qsize() >= _QUEUE:
+            self._loop.remove_reader(descriptor)
+            self._paused.add(descriptor)
+
+    def _finish(self, descriptor: int) -> None:
+        if self._outputs.pop(descriptor, None) is None:
+            return
+        self._paused.discard(descriptor)
+        self._loop.remove_reader(descriptor)
+        if descriptor == self._terminal:
+            self._terminal = self._stdin = None
+        os.close(descriptor)
+        if not self._outputs:
+            self._queue.put_nowait(None)
+
+    async def _end(self) -> int:
+        code = await self._child.wait()
+        await self.close_stdin()
+        # A program that it left behind may hold the streams open for ever; what is in them now is still told.
+        for descriptor in list(self._outputs):
+            if descriptor not in self._paused:
+                self._drain(descriptor)
+        return code if code >= 0 else 128 - code
+
+    def _drain(self, descriptor: int) -> None:
+        with contextlib.suppress(OSError):
+            while data := os.read(descriptor, _BLOCK):
+                self._queue.put_nowait((self._outputs[descriptor], data))
+        self._finish(descriptor)
+
+    async def write_stdin(self, data: bytes) -> None:
+        """Write to the program's input, as fast as it reads; dropped when nobody reads any more."""
+        view = memoryview(data)
+        while view and self._stdin is not None:
+            try:
+                view = view[os.write(self._stdin, view) :]
+            except BlockingIOError:
+                await self._writable(self._stdin)
+            except OSError:
+                await self.close_stdin()
+
+    async def _writable(self, descriptor: int) -> None:
+        ready: asyncio.Future[None] = self._loop.create_future()
+        self._loop.add_writer(descriptor, _set, ready)
+        try:
+            await asyncio.wait((ready, self._ended), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            self._loop.remove_writer(descriptor)
+            ready.cancel()
+
+    async def close_stdin(self) -> None:
+        """End the program's input (on a terminal: type Ctrl-D)."""
+        stdin, self._stdin = self._stdin, None
+        if stdin is None:
+            return
+        if stdin == self._terminal:
+            with contextlib.suppress(OSError):
+                os.write(stdin, b"\x04")
+        else:
+            self._loop.remove_writer(stdin)
+            os.close(stdin)
+
+    def resize(self, columns: int, rows: int) -> None:
+        """Set the terminal's size; the program gets SIGWINCH."""
+        if self._terminal is not None:
+            with contextlib.suppress(OSError):
+                fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        """Chunks of output until the program has ended and all is read; for one reader."""
+        while (item := await self._queue.get()) is not None:
+            if self._queue.qsize() < _QUEUE // 2:
+                self._resume()
+            yield item
+
+    def _resume(self) -> None:
+        paused, self._paused = self._paused, set()
+        for descriptor in paused:
+            if self._watch.done():
+                self._drain(descriptor)
+            else:
+                self._loop.add_reader(descriptor, self._read, descriptor)
+
+    async def wait(self) -> int:
+        """The exit code; 128 + signal when a signal ended it."""
+        return await asyncio.shield(self._watch)
+
+    async def kill(self) -> None:
+        """SIGKILL, and wait for the end."""
+        self._child.kill()
+        await self.wait()
+
+
+def _set(future: asyncio.Future[None]) -> None:
+    if not future.done():
+        future.set_result(None)
+
+
+def _check_program(pid: int, argv: Sequence[str], path: str, working_dir: str) -> None:
+    root = Path(f"/proc/{pid}/root")
+
+    def executable(name: str) -> bool | None:
+        inside = root / name.lstrip("/")
+        if inside.is_symlink():
+            return True  # leads to somewhere inside; not followed from here, where it would lead elsewhere
+        if not inside.is_file():
+            return None
+        return bool(inside.stat().st_mode & 0o111)
+
+    if not argv:
+        raise exec_not_started("no command specified")
+    found = find_program(argv[0], path, executable, working_dir)
+    if found is None:
+        raise exec_not_started(missing(argv[0]))
+    if not found:
+        raise exec_not_started(f'exec: "{argv[0]}": permission denied')
+
+
+def _tool(name: str) -> str:
+    return shutil.which(name) or f"/usr/bin/{name}"
+
+
+async def start_session(
+    processes: Processes,
+    pid: int,
+    argv: Sequence[str],
+    *,
+    env: Mapping[str, str],
+    working_dir: str,
+    stdin: bool,
+    tty: bool,
+) -> ProcessSession:
+    """Run a program in the namespaces of process `pid`. Raises StartError."""
+    _check_program(pid, argv, env.get("PATH", PATH), working_dir)
+    command = [_tool("nsenter"), "--target", str(pid), "--user", "--mount", "--uts", "--ipc", "--net"]
+    command += ["--preserve-credentials", f"--wd=/proc/{pid}/root{working_dir}", "--", *argv]
+    with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
+
+        def owned(stack: contextlib.ExitStack, descriptor: int) -> int:
+            stack.callback(os.close, descriptor)
+            return descriptor
+
+        try:
+            namespace = owned(theirs, os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC))
+            terminal = None
+            if tty:
+                flags = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
+                terminal = owned(ours, os.open(f"/proc/{pid}/root/dev/pts/ptmx", flags))
+                fcntl.ioctl(terminal, TIOCSPTLCK, struct.pack("i", 0))
+                slave = owned(theirs, fcntl.ioctl(terminal, TIOCGPTPEER, flags))
+                streams = Streams(slave, slave, slave)
+                outputs = {terminal: STDOUT}
+                write_end: int | None = terminal if stdin else None
+                env = {"TERM": "xterm", **env}
+                command = [_tool("setsid"), "--ctty", *command]
+            else:
+                out, out_child = os.pipe2(os.O_CLOEXEC)
+                err, err_child = os.pipe2(os.O_CLOEXEC)
+                outputs = {owned(ours, out): STDOUT, owned(ours, err): STDERR}
+                streams = Streams(subprocess.DEVNULL, owned(theirs, out_child), owned(theirs, err_child))
+                write_end = None
+                if stdin:
+                    read_end, write_end = os.pipe2(os.O_CLOEXEC)
+                    streams = replace(streams, stdin=owned(theirs, read_end))
+                    owned(ours, write_end)
+            child = await processes.spawn(command, streams, env=env, pid_namespace=namespace, new_session=not tty)
+        except OSError as e:
+            raise StartError(f"the container is not running: {e.strerror}") from e
+        ours.pop_all()
+    return ProcessSession(child, write_end, outputs, terminal)
