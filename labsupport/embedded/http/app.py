@@ -1,0 +1,192 @@
+"""The API server: every request comes in here, is understood, authenticated, authorised and handed on."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+
+from aiohttp import web
+
+from labsupport.embedded import settings
+from labsupport.embedded.errors import ApiError, method_not_supported, not_implemented, unauthorized
+from labsupport.embedded.http import (
+    body,
+    deleting,
+    discovery,
+    documents,
+    logs,
+    reading,
+    remotecommand,
+    reviews,
+    subresources,
+    watching,
+    writing,
+)
+from labsupport.embedded.http.authorization import check_path, check_target, is_public
+from labsupport.embedded.http.call import (
+    Call,
+    Services,
+    Target,
+    no_such_method,
+    no_such_resource,
+    parse_target,
+    segments,
+)
+from labsupport.embedded.http.options import boolean
+from labsupport.embedded.http.responses import error_response, json_response
+from labsupport.embedded.http.users import ANONYMOUS, User, authenticate
+from labsupport.embedded.pki import Pki
+from labsupport.embedded.podruntime import PodRuntime
+from labsupport.embedded.registry import Registry
+
+Handler = Callable[[Call], Awaitable[web.StreamResponse]]
+
+SERVICES: web.AppKey[Services] = web.AppKey("services", Services)
+
+log = logging.getLogger(__name__)
+
+_VERBS: dict[str, Handler] = {
+    "get": reading.get,
+    "list": reading.list_objects,
+    "watch": watching.watch,
+    "create": writing.create,
+    "update": writing.update,
+    "patch": writing.patch,
+    "delete": deleting.delete,
+    "deletecollection": deleting.delete_collection,
+}
+_SUBRESOURCES: dict[str, dict[str, Handler]] = {
+    "status": {"get": reading.get, "update": writing.update, "patch": writing.patch},
+    "scale": {
+        "get": subresources.read_scale,
+        "update": subresources.update_scale,
+        "patch": subresources.patch_scale,
+    },
+    "binding": {"create": subresources.bind},
+    "finalize": {"update": subresources.finalize},
+    "token": {"create": subresources.token},
+    "log": {"get": logs.logs},
+    "exec": {"get": remotecommand.run, "create": remotecommand.run},
+}
+# What real clusters serve and this one does not yet, said by name instead of by a bare 404.
+_NOT_SERVED = {
+    ("pods", "attach"): "attach: use kubectl exec",
+    ("pods", "portforward"): "port-forward: reach the pod through a Service of type NodePort",
+    ("pods", "eviction"): "eviction: delete the pod instead",
+    ("pods", "ephemeralcontainers"): "ephemeral containers: use kubectl exec",
+    ("pods", "resize"): "resizing pods in place",
+    ("pods", "proxy"): "the API server proxy",
+    ("services", "proxy"): "the API server proxy",
+    ("nodes", "proxy"): "the API server proxy",
+}
+
+
+def create_app(
+    registry: Registry, runtime: PodRuntime, pki: Pki, *, is_ready: Callable[[], bool] = lambda: True
+) -> web.Application:
+    """The API server as an application. `is_ready` decides what /readyz answers."""
+    app = web.Application(client_max_size=body.LIMIT)
+    app[SERVICES] = Services(registry, runtime, pki, is_ready)
+    app.router.add_route("*", "/{path:.*}", _handle)
+    app.on_shutdown.append(_end_streams)
+    return app
+
+
+async def _end_streams(app: web.Application) -> None:
+    for close in tuple(app[SERVICES].closers):
+        close()
+
+
+async def _handle(request: web.Request) -> web.StreamResponse:
+    try:
+        return await _dispatch(request, request.app[SERVICES])
+    except ApiError as error:
+        return error_response(error)
+    except RecursionError:
+        return error_response(ApiError(400, "BadRequest", "the object provided is nested too deeply"))
+    except (asyncio.CancelledError, ConnectionError):
+        raise
+    except web.HTTPException as error:
+        return error_response(ApiError(error.status, "BadRequest", error.reason))
+    except Exception as error:
+        log.exception("%s %s", request.method, request.path_qs)
+        message = f"Internal error occurred: {type(error).__name__}: {error}"
+        details = {"causes": [{"message": str(error)}]}
+        return error_response(ApiError(500, "InternalError", message, details))
+
+
+async def _dispatch(request: web.Request, services: Services) -> web.StreamResponse:
+    parts = segments(request.raw_path)
+    user = authenticate(request, services.registry, services.pki)
+    if user is None and not is_public(parts):
+        raise unauthorized()
+    query = request.query
+    watching_wanted = bool(query) and boolean(query, "watch")
+    target = parse_target(request.method, parts, watching=watching_wanted)
+    if target is None or user is None:
+        return _outside_resources(request, services, parts, user or ANONYMOUS)
+    check_target(user, target)
+    if target.resource is None:
+        return await _review(request, target, user)
+    return await _handler(target)(Call(services, request, target, user, target.resource))
+
+
+def _handler(target: Target) -> Handler:
+    """What answers a request on a resource. Raises ApiError 404, 405 and 501."""
+    resource, subresource = target.resource, target.subresource
+    assert resource is not None
+    if not subresource:
+        if target.verb not in resource.verbs or (target.verb == "create" and target.name):
+            raise no_such_method()
+        return _VERBS[target.verb]
+    not_served = _NOT_SERVED.get((resource.plural, subresource.partition("/")[0]))
+    if not_served and resource.group == "":
+        raise not_implemented(not_served)
+    served = subresource in resource.subresources or (resource.plural, subresource) == ("serviceaccounts", "token")
+    if not served:
+        raise no_such_resource()
+    handler = _SUBRESOURCES.get(subresource, {}).get(target.verb)
+    if handler is None:
+        raise no_such_method()
+    return handler
+
+
+async def _review(request: web.Request, target: Target, user: User) -> web.Response:
+    """Answer a review of oneself. Raises ApiError 404 for anything else and 405 for other verbs."""
+    resource = reviews.find(target.group, target.version, target.plural)
+    if resource is None or target.namespace or target.name:
+        raise no_such_resource()
+    if target.verb != "create":
+        raise method_not_supported(resource, target.verb or request.method.lower())
+    question = body.decode(await body.read(request), body.content_type(request), resource.kind)
+    return json_response(reviews.answer(resource, question, user), 201)
+
+
+def _outside_resources(request: web.Request, services: Services, parts: list[str], user: User) -> web.Response:
+    """Answer what is no resource: discovery, documents, health, version."""
+    if request.method not in ("GET", "HEAD"):
+        raise no_such_method()
+    check_path(user, "get", "/" + "/".join(parts))
+    match parts:
+        case ["healthz" | "livez", *_]:
+            return web.Response(text="ok")
+        case ["readyz", *_]:
+            return _readiness(services)
+        case ["version"]:
+            return json_response(documents.version(settings.KUBERNETES_VERSION))
+        case ["openapi", "v3", *where]:
+            return documents.openapi(where)
+        case ["api" | "apis", *_]:
+            return discovery.discover(request, parts)
+        case []:
+            return json_response(
+                {"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}
+            )
+    raise no_such_resource()
+
+
+def _readiness(services: Services) -> web.Response:
+    if services.is_ready():
+        return web.Response(text="ok")
+    return web.Response(text="[-]controllers and nodes are not up yet\nreadyz check failed\n", status=503)

@@ -1,0 +1,67 @@
+"""The documents that do not change while the server runs: its version and the OpenAPI descriptions."""
+
+from __future__ import annotations
+
+import functools
+import platform
+
+from aiohttp import web
+
+from labsupport.embedded import schema
+from labsupport.embedded.http.call import no_such_resource
+from labsupport.embedded.http.responses import headers, json_bytes
+from labsupport.embedded.objects import JSON
+
+_MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+_FOREVER = "public, max-age=31536000, immutable"  # the address of a document carries its hash
+
+
+def version(git_version: str) -> JSON:
+    """The body of GET /version."""
+    major, minor, _ = git_version.lstrip("v").split(".", 2)
+    machine = platform.machine()
+    return {
+        "major": major,
+        "minor": minor,
+        "emulationMajor": major,
+        "emulationMinor": minor,
+        "minCompatibilityMajor": major,
+        "minCompatibilityMinor": str(int(minor) - 1),
+        "gitVersion": git_version,
+        "gitCommit": "",
+        "gitTreeState": "clean",
+        "buildDate": "2026-11-23T00:00:00Z",
+        "goVersion": "",
+        "compiler": "embedded",
+        "platform": f"linux/{_MACHINES.get(machine, machine)}",
+    }
+
+
+def openapi(where: list[str]) -> web.Response:
+    """The index at /openapi/v3, or the document of one group version below it. Raises ApiError 404."""
+    if not where:
+        return web.Response(body=_index(), headers=headers())
+    match where:
+        case ["api", served]:
+            group = ""
+        case ["apis", group, served]:
+            pass
+        case _:
+            raise no_such_resource()
+    document = _document(group, served)
+    if not document:
+        raise no_such_resource()
+    made = headers()
+    made["Cache-Control"] = _FOREVER
+    return web.Response(body=document, headers=made)
+
+
+@functools.cache
+def _index() -> bytes:
+    return json_bytes(schema.openapi_v3_index())
+
+
+@functools.cache
+def _document(group: str, served: str) -> bytes:
+    document = schema.openapi_v3(group, served)
+    return b"" if document is None else json_bytes(document)

@@ -1,0 +1,70 @@
+"""Answers: JSON (or YAML) bodies, Status objects, warning headers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import orjson
+import yaml
+from aiohttp import web
+from multidict import CIMultiDict
+
+from labsupport.embedded.errors import ApiError
+from labsupport.embedded.objects import JSON
+from labsupport.embedded.resources import ENDPOINTS, Resource
+
+JSON_TYPE = "application/json"
+
+_DEPRECATED = {ENDPOINTS: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
+
+
+def headers(content_type: str = JSON_TYPE, warnings: Iterable[str] = ()) -> CIMultiDict[str]:
+    """The headers of every answer."""
+    made = CIMultiDict({"Content-Type": content_type, "Cache-Control": "no-cache, private"})
+    for text in dict.fromkeys(warnings):
+        escaped = " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
+        made.add("Warning", f'299 - "{escaped}"')
+    return made
+
+
+def deprecations(resource: Resource) -> list[str]:
+    """The warnings that every request on a resource gets."""
+    return [_DEPRECATED[resource]] if resource in _DEPRECATED else []
+
+
+def json_bytes(value: Any, *, pretty: bool = False) -> bytes:
+    """A value as JSON with a newline at its end, as upstream writes it."""
+    option = orjson.OPT_APPEND_NEWLINE | (orjson.OPT_INDENT_2 if pretty else 0)
+    return orjson.dumps(value, option=option)
+
+
+def json_response(
+    value: Any, code: int = 200, *, warnings: Iterable[str] = (), pretty: bool = False, yaml_form: bool = False
+) -> web.Response:
+    """A value as the answer."""
+    if yaml_form:
+        text = yaml.safe_dump(value, sort_keys=True, allow_unicode=True, default_flow_style=False)
+        return web.Response(body=text.encode(), status=code, headers=headers("application/yaml", warnings))
+    return web.Response(body=json_bytes(value, pretty=pretty), status=code, headers=headers(JSON_TYPE, warnings))
+
+
+def error_response(error: ApiError) -> web.Response:
+    """The Status of a refusal."""
+    response = web.Response(body=json_bytes(error.status()), status=error.code, headers=headers())
+    if error.code == 401:
+        response.headers["WWW-Authenticate"] = 'Bearer realm="kubernetes"'
+    seconds = error.details.get("retryAfterSeconds")
+    if seconds:
+        response.headers["Retry-After"] = str(seconds)
+    return response
+
+
+def success(details: JSON | None = None, *, code: int = 0) -> JSON:
+    """The Status of something done."""
+    body: JSON = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+    if code:
+        body["code"] = code
+    if details:
+        body["details"] = details
+    return body

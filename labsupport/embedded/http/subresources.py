@@ -1,0 +1,142 @@
+"""The small subresources: scale, binding, finalize and token. (status is an update like any other.)"""
+
+from __future__ import annotations
+
+import datetime as dt
+
+from aiohttp import web
+
+from labsupport.embedded import errors, field, schema
+from labsupport.embedded.errors import bad_request
+from labsupport.embedded.http import body, writing
+from labsupport.embedded.http.call import Call
+from labsupport.embedded.http.negotiation import negotiate
+from labsupport.embedded.http.options import WriteOptions
+from labsupport.embedded.http.reading import answer, namespace
+from labsupport.embedded.http.responses import json_response, success
+from labsupport.embedded.kinds.scaling import apply_scale, scale_of
+from labsupport.embedded.objects import JSON, clone, name_of, uid_of
+from labsupport.embedded.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Resource
+
+SCALES = Resource("autoscaling", "v1", "scales", "Scale")
+_TOKEN_SECONDS = 3600
+_SHORTEST_TOKEN = 600  # seconds, as upstream's validation of TokenRequestSpec
+_LONGEST_TOKEN = 1 << 32
+
+
+async def read_scale(call: Call) -> web.Response:
+    """The replicas of a workload."""
+    return _scale_answer(call, call.registry.get(call.resource, namespace(call), call.target.name))
+
+
+async def update_scale(call: Call) -> web.Response:
+    """Set the replicas of a workload."""
+    options = WriteOptions.parse(call.request.query, "UpdateOptions")
+    obj = body.decode(await body.read(call.request), body.content_type(call.request), SCALES.kind)
+    body.check_kind(obj, SCALES)
+    scale, _ = schema.decode(obj, SCALES, options.field_validation)
+    metadata = scale.setdefault("metadata", {})
+    body.check_name(metadata, call.target.name, namespace(call))
+    return _write_scale(call, scale, options)
+
+
+async def patch_scale(call: Call) -> web.Response:
+    """Change the replicas of a workload."""
+    options = WriteOptions.parse(call.request.query, "PatchOptions")
+    apply = await writing.read_patch(call, SCALES)
+    old = scale_of(call.registry.get(call.resource, namespace(call), call.target.name))
+    scale, _ = writing.check_patched(apply(old), old, SCALES, options)
+    return _write_scale(call, scale, options)
+
+
+def _write_scale(call: Call, scale: JSON, options: WriteOptions) -> web.Response:
+    replicas = scale.get("spec", {}).get("replicas", 0)
+    if replicas < 0:
+        found = field.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
+        raise errors.invalid(SCALES, call.target.name, [found])
+    new = clone(call.registry.get(call.resource, namespace(call), call.target.name))
+    if scale["metadata"].get("resourceVersion"):
+        new["metadata"]["resourceVersion"] = scale["metadata"]["resourceVersion"]
+    apply_scale(new, scale)
+    return _scale_answer(call, call.registry.update(call.resource, new, dry_run=options.dry_run))
+
+
+def _scale_answer(call: Call, obj: JSON) -> web.Response:
+    form = negotiate(call.request.headers.get("Accept", ""))
+    return json_response(scale_of(obj), yaml_form=form.is_yaml)
+
+
+async def bind(call: Call) -> web.Response:
+    """Assign a pod to a node (upstream: pkg/registry/core/pod/storage BindingREST)."""
+    options = WriteOptions.parse(call.request.query, "CreateOptions")
+    binding = body.decode(await body.read(call.request), body.content_type(call.request), "Binding")
+    target = binding.get("target")
+    node = target.get("name") if isinstance(target, dict) else None
+    if not isinstance(node, str) or not node:
+        raise errors.invalid(Resource("", "v1", "bindings", "Binding"), "", [field.required("target.name")])
+    pod = call.registry.get(PODS, namespace(call), call.target.name)
+    name = name_of(pod)
+    if pod["metadata"].get("deletionTimestamp"):
+        raise errors.conflict(PODS, name, f"pod {name} is being deleted, cannot be assigned to a host")
+    bound = pod.get("spec", {}).get("nodeName")
+    if bound:
+        raise errors.conflict(PODS, name, f'pod {name} is already assigned to node "{bound}"')
+    new = clone(pod)
+    new["spec"]["nodeName"] = node
+    call.registry.update(PODS, new, subresource="binding", dry_run=options.dry_run)
+    return json_response(success(code=201), 201)
+
+
+async def finalize(call: Call) -> web.Response:
+    """Replace spec.finalizers of a namespace (PUT .../finalize)."""
+    options = WriteOptions.parse(call.request.query, "UpdateOptions")
+    obj = body.decode(await body.read(call.request), body.content_type(call.request), NAMESPACES.kind)
+    body.check_kind(obj, NAMESPACES)
+    given, _ = schema.decode(obj, NAMESPACES, options.field_validation)
+    body.check_name(given.setdefault("metadata", {}), call.target.name, "")
+    new = clone(call.registry.get(NAMESPACES, "", call.target.name))
+    if given["metadata"].get("resourceVersion"):
+        new["metadata"]["resourceVersion"] = given["metadata"]["resourceVersion"]
+    new["spec"] = {**new.get("spec", {}), "finalizers": (given.get("spec") or {}).get("finalizers") or []}
+    return answer(call, call.registry.update(NAMESPACES, new, subresource="finalize", dry_run=options.dry_run))
+
+
+async def token(call: Call) -> web.Response:
+    """Issue a token for a service account (authentication.k8s.io/v1 TokenRequest)."""
+    account = call.registry.get(SERVICE_ACCOUNTS, namespace(call), call.target.name)
+    request = body.decode(await body.read(call.request), body.content_type(call.request), "TokenRequest")
+    spec = request.get("spec") or {}
+    audiences, seconds = spec.get("audiences") or [], spec.get("expirationSeconds", _TOKEN_SECONDS)
+    if not isinstance(audiences, list) or not isinstance(seconds, int):
+        raise bad_request("TokenRequest: spec.audiences must be an array and spec.expirationSeconds an integer")
+    if not _SHORTEST_TOKEN <= seconds <= _LONGEST_TOKEN:
+        why = (
+            "may not specify a duration less than 10 minutes"
+            if seconds < _SHORTEST_TOKEN
+            else ("may not specify a duration larger than 2^32 seconds")
+        )
+        tokens = Resource("authentication.k8s.io", "v1", "tokenrequests", "TokenRequest")
+        raise errors.invalid(tokens, "", [field.invalid("spec.expirationSeconds", seconds, why)])
+    bound = spec.get("boundObjectRef")
+    pod = _bound_pod(call, bound) if bound else None
+    issued = call.services.pki.issue_token(
+        namespace(call), name_of(account), uid_of(account), [str(a) for a in audiences], seconds, pod
+    )
+    expires = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
+    reply = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "metadata": {"name": name_of(account), "namespace": namespace(call)},
+        "spec": {**spec, "audiences": audiences, "expirationSeconds": seconds},
+        "status": {"token": issued, "expirationTimestamp": expires.strftime("%Y-%m-%dT%H:%M:%SZ")},
+    }
+    return json_response(reply, 201)
+
+
+def _bound_pod(call: Call, reference: JSON) -> tuple[str, str]:
+    if reference.get("kind") != "Pod":
+        raise bad_request("cannot bind token for object: the embedded cluster binds tokens to pods only")
+    pod = call.registry.get(PODS, namespace(call), str(reference.get("name", "")))
+    if reference.get("uid") not in (None, "", uid_of(pod)):
+        raise errors.conflict(PODS, name_of(pod), f"the UID in the bound object reference ({reference['uid']}) differs")
+    return name_of(pod), uid_of(pod)

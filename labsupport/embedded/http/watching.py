@@ -1,0 +1,252 @@
+"""Watches: a stream of JSON lines, one for each change (upstream: apiserver pkg/endpoints/handlers/watch.go).
+
+The registry calls back inside the write; the change waits in a queue of the watch until the stream takes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from collections.abc import Callable, Iterable
+
+import orjson
+from aiohttp import web
+
+from labsupport.embedded.errors import ApiError
+from labsupport.embedded.http import negotiation, representation
+from labsupport.embedded.http.call import Call
+from labsupport.embedded.http.negotiation import Form, negotiate
+from labsupport.embedded.http.options import ListOptions
+from labsupport.embedded.http.reading import namespace
+from labsupport.embedded.http.responses import JSON_TYPE, deprecations, headers
+from labsupport.embedded.http.selection import Matcher, matcher
+from labsupport.embedded.objects import JSON, namespace_of
+from labsupport.embedded.registry import Change
+
+BOOKMARK_SECONDS = 60.0
+SHORTEST_SECONDS = 1800  # a watch without timeoutSeconds lasts this to twice as long (minRequestTimeout)
+MOST_WAITING = 10_000  # changes; a client that is further behind is cut off
+INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
+
+_CACHED_LINES = 512
+_BATCH = 256  # lines that are written at once
+
+
+class Line:
+    """Encodes events as lines; the usual form is encoded once for all watchers."""
+
+    def __init__(self, call: Call, form: Form, include: str) -> None:
+        self._kind = call.kind
+        self._cache = call.services.event_lines
+        self._form = form
+        self._include = include
+        self._columns_sent = False
+
+    def of(self, kind: str, obj: JSON, revision: int = 0) -> bytes:
+        """The line of one event. With a `revision`, the object must be the state at that revision."""
+        if self._form.shown_as or not revision:
+            return _encode(kind, self._shown(obj))
+        key = (revision, kind)
+        line = self._cache.get(key)
+        if line is None:
+            line = self._cache[key] = _encode(kind, obj)
+            if len(self._cache) > _CACHED_LINES:
+                self._cache.popitem(last=False)
+        return line
+
+    def bookmark(self, revision: int, annotations: JSON | None = None) -> bytes:
+        """A BOOKMARK: only the revision, so that the client can resume there."""
+        metadata: JSON = {"resourceVersion": str(revision)}
+        if annotations:
+            metadata["annotations"] = annotations
+        resource = self._kind.resource
+        obj: JSON = {"kind": resource.kind, "apiVersion": resource.api_version, "metadata": metadata}
+        if self._form.shown_as == negotiation.TABLE:
+            shown = representation.table([], self._kind, {"resourceVersion": str(revision)}, self._form, "None")
+            cells = ["" for _ in self._kind.columns]
+            shown["rows"] = [{"cells": cells, "object": representation.partial(obj, self._form)}]
+            return _encode("BOOKMARK", shown)
+        if self._form.shown_as == negotiation.PARTIAL:
+            obj = representation.partial(obj, self._form)
+        return _encode("BOOKMARK", obj)
+
+    def _shown(self, obj: JSON) -> JSON:
+        if self._form.shown_as == negotiation.TABLE:
+            metadata = {"resourceVersion": obj["metadata"].get("resourceVersion", "")}
+            with_columns, self._columns_sent = not self._columns_sent, True
+            return representation.table(
+                [obj], self._kind, metadata, self._form, self._include, with_columns=with_columns
+            )
+        return representation.show(obj, self._kind, self._form, self._include)
+
+
+def _encode(kind: str, obj: JSON) -> bytes:
+    return b'{"type":"%b","object":%b}\n' % (kind.encode(), orjson.dumps(obj))
+
+
+class Queue:
+    """The changes that a watch has not sent yet."""
+
+    def __init__(self, where: str, abort: Callable[[], None]) -> None:
+        self.changes: deque[Change] = deque()
+        self.closed = False
+        self._where = where
+        self._abort = abort
+        self._waiter: asyncio.Future[None] | None = None
+
+    def put(self, change: Change) -> None:
+        """Take a change of the watched namespace; called inside the write."""
+        if self._where and namespace_of(change.object) != self._where:
+            return
+        if len(self.changes) >= MOST_WAITING:
+            self.changes.clear()
+            self.close()
+            self._abort()
+            return
+        self.changes.append(change)
+        self._wake()
+
+    def close(self) -> None:
+        """End the watch; what waits is still sent."""
+        self.closed = True
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def wait(self, until: float) -> None:
+        """Return when there is something to send, or the watch is closed, or at that time of the loop."""
+        if self.changes or self.closed:
+            return
+        loop = asyncio.get_running_loop()
+        self._waiter = loop.create_future()
+        timer = loop.call_at(until, self._wake)
+        try:
+            await self._waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+
+async def watch(call: Call) -> web.StreamResponse:
+    """Stream changes until the client leaves, the time is up or the server stops."""
+    query = call.request.query
+    options = ListOptions.parse(query, watching=True)
+    form = negotiate(call.request.headers.get("Accept", ""))
+    if form.shown_as == negotiation.PARTIAL_LIST:
+        form = Form(form.media_type, negotiation.PARTIAL, form.version)
+    if form.is_yaml:
+        form = Form()
+    line = Line(call, form, representation.include_object_of(query.get("includeObject")))
+    selected = matcher(call.kind, options, call.target.name)
+    queue = Queue(namespace(call), lambda: _abort(call.request))
+    try:
+        _fill(call, options, queue)
+        error = b""
+    except ApiError as refusal:
+        if refusal.code != 410:
+            raise
+        error = _encode("ERROR", refusal.status())  # as upstream's watch cache tells it: inside the stream
+
+    response = web.StreamResponse(headers=headers(JSON_TYPE, deprecations(call.resource)))
+    response.enable_chunked_encoding()
+    cancel = call.registry.follow(call.resource, queue.put)
+    call.services.closers.add(queue.close)
+    try:
+        await response.prepare(call.request)
+        if error:
+            await response.write(error)
+        else:
+            await _stream(call, options, queue, line, selected, response)
+        await response.write_eof()
+    except ConnectionError:
+        pass  # the client has gone
+    finally:
+        cancel()
+        call.services.closers.discard(queue.close)
+    return response
+
+
+def _fill(call: Call, options: ListOptions, queue: Queue) -> None:
+    """Queue what happened before now, as the resourceVersion asks for. Raises ApiError 410 and 504."""
+    registry, resource = call.registry, call.resource
+    since = options.revision
+    if since and not options.send_initial_events:
+        for change in registry.changes_since(since):
+            if change.resource == resource:
+                queue.put(change)
+        return
+    if since > registry.revision:
+        registry.changes_since(since)  # refuses
+    if options.send_initial_events is False:
+        return
+    for obj in registry.list(resource, namespace(call)):
+        # Past the limit on purpose: what exists is in memory anyway, only references are queued.
+        queue.changes.append(Change("ADDED", resource, obj, None, int(obj["metadata"]["resourceVersion"])))
+
+
+async def _stream(
+    call: Call,
+    options: ListOptions,
+    queue: Queue,
+    line: Line,
+    selected: Matcher | None,
+    response: web.StreamResponse,
+) -> None:
+    loop = asyncio.get_running_loop()
+    seconds = options.timeout_seconds or random.randint(SHORTEST_SECONDS, 2 * SHORTEST_SECONDS)
+    end = loop.time() + seconds
+    bookmarks = options.allow_bookmarks
+    if options.send_initial_events:
+        start = call.registry.revision  # everything up to it is in the queue
+        initial, queue.changes = list(queue.changes), deque()
+        await _send(initial, line, selected, response)
+        if bookmarks:
+            await response.write(line.bookmark(start, INITIAL_EVENTS_END))
+    next_bookmark = loop.time() + BOOKMARK_SECONDS * random.uniform(0.75, 1.0)
+    while True:
+        while queue.changes:
+            batch = [queue.changes.popleft() for _ in range(min(_BATCH, len(queue.changes)))]
+            await _send(batch, line, selected, response)
+        now = loop.time()
+        if queue.closed or now >= end:
+            break
+        if bookmarks and now >= next_bookmark:
+            next_bookmark = now + BOOKMARK_SECONDS
+            await response.write(line.bookmark(call.registry.revision))
+            continue
+        await queue.wait(min(end, next_bookmark) if bookmarks else end)
+    if bookmarks:
+        await response.write(line.bookmark(call.registry.revision))
+
+
+async def _send(changes: Iterable[Change], line: Line, selected: Matcher | None, response: web.StreamResponse) -> None:
+    lines = [encoded for change in changes if (encoded := _line(change, line, selected))]
+    for start in range(0, len(lines), _BATCH):
+        await response.write(b"".join(lines[start : start + _BATCH]))
+
+
+def _line(change: Change, line: Line, selected: Matcher | None) -> bytes:
+    """The event that a change is to a watcher with that selection; nothing when it is none.
+
+    An object that leaves the selection is DELETED, one that enters it is ADDED.
+    """
+    if selected is None:
+        return line.of(change.type, change.object, change.revision)
+    was = change.old is not None and selected(change.old)
+    if change.type == "DELETED":
+        return line.of("DELETED", change.object, change.revision) if was else b""
+    if selected(change.object):
+        return line.of("MODIFIED" if was else "ADDED", change.object, change.revision)
+    if was and change.old is not None:
+        # As it last was inside the selection, with the revision at which it left.
+        metadata = {**change.old["metadata"], "resourceVersion": str(change.revision)}
+        return line.of("DELETED", {**change.old, "metadata": metadata})
+    return b""
+
+
+def _abort(request: web.Request) -> None:
+    if request.transport is not None:
+        request.transport.abort()

@@ -1,0 +1,123 @@
+"""POST, PUT and PATCH of objects (upstream: apiserver pkg/endpoints/handlers/{create,update,patch}.go).
+
+Between reading an object and writing it back nothing else runs, so a patch without a resourceVersion never
+meets a conflict and needs no retry.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import orjson
+from aiohttp import web
+
+from labsupport.embedded import errors, field, patches, schema
+from labsupport.embedded.errors import ApiError, bad_request, unsupported_media_type
+from labsupport.embedded.http import body
+from labsupport.embedded.http.call import Call
+from labsupport.embedded.http.options import WriteOptions
+from labsupport.embedded.http.reading import answer, namespace
+from labsupport.embedded.objects import JSON, name_of
+from labsupport.embedded.resources import Resource
+
+JSON_PATCH = "application/json-patch+json"
+MERGE_PATCH = "application/merge-patch+json"
+STRATEGIC_PATCH = "application/strategic-merge-patch+json"
+_APPLY_PATCH = "application/apply-patch"
+
+
+async def create(call: Call) -> web.Response:
+    """A new object."""
+    options = WriteOptions.parse(call.request.query, "CreateOptions")
+    resource = call.resource
+    obj, warnings = _decoded(await body.read(call.request), body.content_type(call.request), resource, options)
+    metadata = obj["metadata"]
+    body.set_namespace(metadata, namespace(call))
+    made = call.registry.create(resource, obj, dry_run=options.dry_run)
+    return answer(call, made, 201, [*warnings, *call.kind.warnings(made)])
+
+
+async def update(call: Call) -> web.Response:
+    """A new state of an object, or of its status."""
+    options = WriteOptions.parse(call.request.query, "UpdateOptions")
+    resource = call.resource
+    obj, warnings = _decoded(await body.read(call.request), body.content_type(call.request), resource, options)
+    metadata = obj["metadata"]
+    body.check_name(metadata, call.target.name, namespace(call))
+    body.set_namespace(metadata, namespace(call))
+    made = call.registry.update(resource, obj, subresource=call.target.subresource, dry_run=options.dry_run)
+    return answer(call, made, 200, [*warnings, *call.kind.warnings(made)])
+
+
+async def patch(call: Call) -> web.Response:
+    """A change of an object, or of its status."""
+    options = WriteOptions.parse(call.request.query, "PatchOptions")
+    resource = call.resource
+    apply = await read_patch(call, resource)
+    old = call.registry.get(resource, namespace(call), call.target.name)
+    new, warnings = check_patched(apply(old), old, resource, options)
+    made = call.registry.update(resource, new, subresource=call.target.subresource, dry_run=options.dry_run)
+    return answer(call, made, 200, [*warnings, *call.kind.warnings(made)])
+
+
+async def read_patch(call: Call, resource: Resource) -> Callable[[JSON], JSON]:
+    """The patch in the request's body, as a function of the object. Raises ApiError 400 and 415."""
+    media_type = body.content_type(call.request)
+    data = await body.read(call.request)
+    if media_type.startswith(_APPLY_PATCH):
+        raise unsupported_media_type(
+            "the embedded cluster does not serve server-side apply yet: use kubectl apply without --server-side"
+        )
+    if media_type not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
+        raise unsupported_media_type(
+            "the body of the request was in an unknown format - accepted media types include: "
+            f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}"
+        )
+    try:
+        value: Any = orjson.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise bad_request(f"error decoding patch: {error}") from error
+    if media_type == JSON_PATCH:
+        return lambda obj: patches.apply_json_patch(obj, value)
+    if not isinstance(value, dict):
+        raise bad_request("error decoding patch: json: cannot unmarshal into Go value of type map[string]interface {}")
+    if media_type == MERGE_PATCH:
+        return lambda obj: patches.apply_merge_patch(obj, value)
+    return lambda obj: patches.apply_strategic_patch(obj, value, resource)
+
+
+def _decoded(data: bytes, media_type: str, resource: Resource, options: WriteOptions) -> tuple[JSON, list[str]]:
+    """The object of a body in its normal form, and warnings. Raises ApiError 400 and 415."""
+    obj = body.decode(data, media_type, resource.kind)
+    body.check_kind(obj, resource)
+    raw = data if media_type in body.JSON_TYPES else None
+    normal, unknown = schema.decode(obj, resource, options.field_validation, raw)
+    normal.setdefault("metadata", {})
+    return normal, unknown
+
+
+def check_patched(new: JSON, old: JSON, resource: Resource, options: WriteOptions) -> tuple[JSON, list[str]]:
+    """The same for the result of a patch, whose errors upstream words differently. Raises ApiError 400 and 422."""
+    body.check_kind(new, resource)
+    wrong = schema.type_errors(new, resource)
+    if wrong:
+        raise _patch_invalid(new, wrong[0])
+    normal, unknown = schema.decode(
+        new, resource, "Warn" if options.field_validation == "Strict" else options.field_validation
+    )
+    if unknown and options.field_validation == "Strict":
+        raise _patch_invalid(new, "strict decoding error: " + ", ".join(unknown))
+    metadata = normal.setdefault("metadata", {})
+    for key in ("name", "namespace"):
+        if metadata.get(key) != old["metadata"].get(key):
+            found = field.invalid(f"metadata.{key}", metadata.get(key, ""), "field is immutable")
+            raise errors.invalid(resource, name_of(old), [found])
+    return normal, unknown
+
+
+def _patch_invalid(new: JSON, why: str) -> ApiError:
+    """422 without a kind: kubectl prints it as "The request is invalid: patch: Invalid value ..."."""
+    problem = field.invalid("patch", orjson.dumps(new).decode(), why)
+    cause = {"reason": problem.reason, "message": problem.text, "field": problem.path}
+    return ApiError(422, "Invalid", f' "" is invalid: {problem}', {"causes": [cause]})
