@@ -1,0 +1,62 @@
+"""Namespace: finalizers of its spec, its own label (upstream: pkg/registry/core/namespace)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from labsupport.embedded import field
+from labsupport.embedded.field import FieldError
+from labsupport.embedded.kinds import names
+from labsupport.embedded.kinds.kind import Column, Kind
+from labsupport.embedded.kinds.printing import age
+from labsupport.embedded.objects import JSON, is_terminating
+from labsupport.embedded.resources import NAMESPACES, Resource
+
+if TYPE_CHECKING:
+    from labsupport.embedded.registry import Registry
+
+FINALIZER = "kubernetes"
+NAME_LABEL = "kubernetes.io/metadata.name"
+
+
+class NamespaceKind(Kind):
+    """A namespace lives until its content is gone: `spec.finalizers` hold it, the finalize subresource empties them."""
+
+    resource: ClassVar[Resource] = NAMESPACES
+
+    def default(self, obj: JSON) -> None:
+        """Label the namespace with its name, for selectors."""
+        if name := obj["metadata"].get("name"):
+            labels = obj["metadata"].get("labels") or {}
+            obj["metadata"]["labels"] = {**labels, NAME_LABEL: name}
+
+    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+        """Start Active, held by the namespace controller's finalizer."""
+        spec = obj["spec"] = obj.get("spec") or {}
+        finalizers = spec.get("finalizers") or []
+        spec["finalizers"] = finalizers if FINALIZER in finalizers else [*finalizers, FINALIZER]
+        obj["status"] = {"phase": "Active"}
+
+    def prepare_update(self, new: JSON, old: JSON, registry: Registry) -> None:
+        """Keep the finalizers of the spec; only the end of the namespace takes them away, none is ever added."""
+        before = old.get("spec", {}).get("finalizers") or []
+        spec = new["spec"] = new.get("spec") or {}
+        if is_terminating(old):
+            spec["finalizers"] = [f for f in spec.get("finalizers") or [] if f in before]
+        else:
+            spec["finalizers"] = list(before)
+
+    def validate(self, obj: JSON) -> list[FieldError]:
+        """Errors of the finalizers' names."""
+        finalizers = obj.get("spec", {}).get("finalizers") or []
+        return [field.invalid("spec.finalizers", f, text) for f in finalizers for text in names.qualified_name(f)]
+
+    def fields(self, obj: JSON) -> dict[str, str]:
+        """`status.phase` and, as upstream has it, `name`."""
+        return {"name": obj["metadata"].get("name", ""), "status.phase": obj.get("status", {}).get("phase", "")}
+
+    columns = (Column("Name", format="name"), Column("Status"), Column("Age"))
+
+    def cells(self, obj: JSON) -> list[Any]:
+        """Name, phase, age."""
+        return [obj["metadata"]["name"], obj.get("status", {}).get("phase", ""), age(obj)]
