@@ -82,6 +82,7 @@ class Daemon:
             dns = ClusterDNS(registry)
             await dns.serve(self._sockets.dns_udp, self._sockets.dns_tcp)
             stack.push_async_callback(dns.stop)
+            await dns.start()
             proxy = ServiceProxy(registry, self._sockets.node_ports)
             await proxy.start()
             stack.push_async_callback(proxy.stop)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 
+import dns.asyncquery
 import dns.flags
 import dns.message
 import dns.name
-import dns.query
 import dns.rcode
 import dns.rdatatype
 import pytest
@@ -371,5 +372,23 @@ async def test_the_order_of_the_addresses_varies(registry: Registry) -> None:
     try:
         responses = [respond(server, "redis.db.svc.cluster.local") for _ in range(64)]
         assert len({tuple(r.answer[0].to_text().splitlines()) for r in responses}) == 2
+    finally:
+        await server.stop()
+
+
+async def test_inherited_sockets_and_the_clusters_address_are_served_alike(registry: Registry) -> None:
+    host = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    host.bind(("127.0.0.1", 0))
+    host_port = host.getsockname()[1]
+    server = ClusterDNS(registry, address="127.0.0.1")
+    await server.serve(host)
+    cluster_port = await server.start(port=0)
+    query = dns.message.make_query("web.db.svc.cluster.local", "A")
+    try:
+        for port_ in (host_port, cluster_port):
+            response = await dns.asyncquery.udp(query, "127.0.0.1", port=port_, timeout=5)
+            assert response.answer[0][0].to_text() == "10.96.7.7"
+        response = await dns.asyncquery.tcp(query, "127.0.0.1", port=cluster_port, timeout=5)
+        assert response.answer[0][0].to_text() == "10.96.7.7"
     finally:
         await server.stop()

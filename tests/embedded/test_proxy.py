@@ -35,6 +35,14 @@ def free_port(kind: socket.SocketKind = socket.SOCK_STREAM, host: str = "0.0.0.0
         return int(sock.getsockname()[1])
 
 
+def bound_pair(number: int) -> tuple[socket.socket, socket.socket]:
+    """What the proxy inherits for a node port: TCP and UDP at one port of the host, not listening."""
+    pair = socket.socket(socket.AF_INET, socket.SOCK_STREAM), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    for sock in pair:
+        sock.bind(("127.0.0.1", number))
+    return pair
+
+
 class Pods:
     """Servers that say who they are, all at one port, each at an address of its own."""
 
@@ -288,9 +296,7 @@ async def test_a_host_socket_listens_while_its_node_port_is_used(
     registry: Registry, pods: Pods, cluster_ip: str
 ) -> None:
     address, node_port, host_port = await pods.start(), free_port(), free_port(host="127.0.0.1")
-    host = socket.socket()
-    host.bind(("127.0.0.1", host_port))
-    proxy = ServiceProxy(registry, {node_port: host}, nodes=NODES)
+    proxy = ServiceProxy(registry, {node_port: bound_pair(host_port)}, nodes=NODES)
     await proxy.start()
     for _ in range(2):
         assert await is_refused("127.0.0.1", host_port)
@@ -307,10 +313,8 @@ async def test_a_host_socket_listens_while_its_node_port_is_used(
 
 async def test_udp_services(registry: Registry, pods: Pods, cluster_ip: str) -> None:
     address, node_port = await pods.start(udp=True), free_port(socket.SOCK_DGRAM)
-    host = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    host.bind(("127.0.0.1", 0))
-    host_port = host.getsockname()[1]
-    proxy = ServiceProxy(registry, {}, host_udp_sockets={node_port: host}, nodes=NODES)
+    host_port = free_port(socket.SOCK_DGRAM)
+    proxy = ServiceProxy(registry, {node_port: bound_pair(host_port)}, nodes=NODES)
     await proxy.start()
     web_port = port(53, "dns", "UDP", nodePort=node_port)
     add(

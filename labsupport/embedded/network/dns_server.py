@@ -11,7 +11,6 @@ shuffles a record set when it writes it).
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import dns.edns
@@ -40,7 +39,7 @@ class ClusterDNS:
         self._zone = ClusterZone(self._index, [address])
         self._server = NameServer(self.respond)
 
-    async def serve(self, sockets: Iterable[socket.socket]) -> None:
+    async def serve(self, *sockets: socket.socket) -> None:
         """Answer on sockets that are bound already (UDP or TCP), and own them from now on."""
         for sock in sockets:
             await self._server.serve(sock)

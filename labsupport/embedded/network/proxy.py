@@ -65,22 +65,24 @@ class ServiceProxy:
     def __init__(
         self,
         registry: Registry,
-        host_sockets: Mapping[int, socket.socket],
+        host_sockets: Mapping[int, tuple[socket.socket, socket.socket]],
         *,
-        host_udp_sockets: Mapping[int, socket.socket] | None = None,
         nodes: Sequence[settings.NodeSettings] = settings.NODES,
     ) -> None:
         """Make a proxy that listens nowhere yet.
 
-        host_sockets: by node port, TCP sockets bound on the host and not listening; they listen while a Service uses
-            their node port. host_udp_sockets: the same for UDP. The proxy never closes them before `stop`.
+        host_sockets: by node port, a TCP and a UDP socket bound on the host (by number, not listening). They are served
+            while a Service uses their node port, and closed by `stop`.
         """
         self._registry = registry
         self._index = ServiceIndex()
         self._recorder = EventRecorder(registry, "kube-proxy")
         self._nodes = nodes
-        self._host_sockets = {("TCP", port): sock for port, sock in host_sockets.items()}
-        self._host_sockets |= {("UDP", port): sock for port, sock in (host_udp_sockets or {}).items()}
+        self._host_sockets = {
+            (protocol, port): sock
+            for port, pair in host_sockets.items()
+            for protocol, sock in zip(("TCP", "UDP"), pair, strict=True)
+        }
         self._routes: dict[ServiceKey, dict[Front, Route]] = {}
         # By Service; then by port name, protocol and client: the endpoint, and the loop time at which it is forgotten.
         self._affinity: dict[ServiceKey, dict[tuple[str, str, str], tuple[Address, float]]] = {}
