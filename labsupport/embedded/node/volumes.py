@@ -1,0 +1,232 @@
+"""The volumes of a pod on its node: directories that are made ready, kept up to date, and bound into containers.
+
+A volume is a directory of the node (or a file, for hostPath), under the path that the kubelet gives it
+(`pods/<uid>/volumes/<plugin>/<name>`). Nothing is mounted here: the sandbox binds the directories. Paths of the
+node (hostPath, the data behind local PersistentVolumes) lie below a directory of the lab that stands for
+the node's root, never in the real file system.
+
+fsGroup and supplementalGroups are accepted and do nothing: one uid and gid are mapped, and own all files.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from labsupport.embedded.node.environment import ConfigError, Placement, expand
+from labsupport.embedded.node.projected_files import Projector, TokenSource, VolumeError, write_atomically
+from labsupport.embedded.objects import JSON, is_terminating, name_of, namespace_of, uid_of
+from labsupport.embedded.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, SECRETS
+
+if TYPE_CHECKING:
+    from labsupport.embedded.registry import Registry
+    from labsupport.embedded.resources import Resource
+
+_OBJECT_BACKED = ("configMap", "secret", "downwardAPI", "projected")
+_PLUGINS = {
+    "emptyDir": "kubernetes.io~empty-dir",
+    "configMap": "kubernetes.io~configmap",
+    "secret": "kubernetes.io~secret",
+    "downwardAPI": "kubernetes.io~downward-api",
+    "projected": "kubernetes.io~projected",
+}
+_CHECKS = {"Directory": Path.is_dir, "File": Path.is_file, "Socket": Path.is_socket}
+_NOUNS = {"Directory": "a directory", "File": "a file", "Socket": "a socket file"}
+PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
+
+
+class Binding(NamedTuple):
+    """A directory or file of the node at a path of the container."""
+
+    source: Path
+    target: str
+    read_only: bool
+
+
+class PodVolumes:
+    """The volumes of one pod. `root` stands for the node's file system, `directory` is the pod's own."""
+
+    def __init__(self, registry: Registry, root: Path, directory: Path, tokens: TokenSource | None) -> None:
+        self._registry = registry
+        self._root = root
+        self._directory = directory / "volumes"
+        self._projector = Projector(registry, tokens)
+        self._paths: dict[str, Path] = {}
+
+    def set_up(self, pod: JSON, placement: Placement) -> None:
+        """Make every volume ready; safe to repeat. Raises VolumeError naming the first that is not ready."""
+        for volume in pod["spec"].get("volumes") or ():
+            try:
+                self._paths[volume["name"]] = self._set_up(pod, volume, placement)
+            except VolumeError as error:
+                raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
+            except OSError as error:
+                text = f"{error.strerror}: {error.filename}"
+                raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {text}') from error
+
+    def refresh(self, pod: JSON, placement: Placement) -> None:
+        """Bring the object-backed volumes up to date; a volume whose object is gone keeps what it shows."""
+        for volume in pod["spec"].get("volumes") or ():
+            if volume["name"] in self._paths and _source_of(volume) in _OBJECT_BACKED:
+                try:
+                    self._set_up(pod, volume, placement)
+                except VolumeError:
+                    continue
+
+    def seconds_to_renewal(self) -> float | None:
+        """Seconds until refresh must be called to renew a token; None when there is none."""
+        return self._projector.seconds_to_renewal()
+
+    def bindings(self, container: JSON, env: Mapping[str, str]) -> list[Binding]:
+        """What to bind into a container. Raises ConfigError for a subPath that leads outside its volume."""
+        found = []
+        for mount in container.get("volumeMounts") or ():
+            path = self._paths[mount["name"]]
+            below = mount.get("subPath") or ""
+            if mount.get("subPathExpr"):
+                below = expand(mount["subPathExpr"], env.get)
+            if below:
+                path = _below(path, below, mount["name"])
+            found.append(Binding(path, mount["mountPath"], bool(mount.get("readOnly"))))
+        return found
+
+    def _set_up(self, pod: JSON, volume: JSON, placement: Placement) -> Path:
+        source = _source_of(volume)
+        if source == "persistentVolumeClaim":
+            return self._claimed(pod, volume["persistentVolumeClaim"]["claimName"], None)
+        if source == "ephemeral":
+            return self._claimed(pod, f"{name_of(pod)}-{volume['name']}", uid_of(pod))
+        if source == "hostPath":
+            return host_path(self._root, volume["hostPath"]["path"], volume["hostPath"].get("type") or "")
+        if source not in _PLUGINS:
+            raise VolumeError(f"the embedded cluster does not serve volumes of type {source}")
+        path = self._directory / _PLUGINS[source] / volume["name"]
+        if source in _OBJECT_BACKED:
+            write_atomically(path, self._projector.files(pod, volume, placement))
+        else:
+            path.mkdir(parents=True, exist_ok=True)
+            path.chmod(0o777)
+        return path
+
+    def _claimed(self, pod: JSON, name: str, owner: str | None) -> Path:
+        """The directory behind a claim (desired_state_of_world_populator.go, getPVCExtractPV)."""
+        claim = self._registry.find(PERSISTENT_VOLUME_CLAIMS, namespace_of(pod), name)
+        if claim is None:
+            raise VolumeError(f'persistentvolumeclaim "{name}" not found')
+        if owner is not None and owner not in {r.get("uid") for r in claim["metadata"].get("ownerReferences") or ()}:
+            raise VolumeError(f'PVC "{namespace_of(pod)}/{name}" was not created for pod "{name_of(pod)}"')
+        if is_terminating(claim) and not self._paths:
+            raise VolumeError(f"PVC {namespace_of(pod)}/{name} is being deleted")
+        volume_name = claim["spec"].get("volumeName")
+        if not volume_name or (claim.get("status") or {}).get("phase") != "Bound":
+            raise VolumeError(f"PVC {namespace_of(pod)}/{name} is not bound")
+        volume = self._registry.find(PERSISTENT_VOLUMES, "", volume_name)
+        if volume is None:
+            raise VolumeError(f'persistentvolume "{volume_name}" not found')
+        if (volume["spec"].get("claimRef") or {}).get("uid") != uid_of(claim):
+            raise VolumeError(f"PV {volume_name} is not bound to the claim {namespace_of(pod)}/{name}")
+        return persistent_path(self._root, volume)
+
+
+def persistent_path(root: Path, volume: JSON) -> Path:
+    """The directory of a PersistentVolume on a node. Raises VolumeError for a kind that is not served."""
+    spec = volume["spec"]
+    # The provisioner that wrote the PersistentVolume cannot make directories on a node: that is done here.
+    made = PROVISIONED_BY in (volume["metadata"].get("annotations") or {})
+    if spec.get("hostPath"):
+        kind = spec["hostPath"].get("type") or ""
+        return host_path(root, spec["hostPath"]["path"], "DirectoryOrCreate" if made else kind)
+    if spec.get("local"):
+        return host_path(root, spec["local"]["path"], "DirectoryOrCreate" if made else "Directory")
+    kinds = [k for k in spec if isinstance(spec[k], dict) and k not in ("capacity", "claimRef", "nodeAffinity")]
+    raise VolumeError(f"the embedded cluster does not serve PersistentVolumes of type {', '.join(kinds) or 'none'}")
+
+
+def erase(root: Path, volume: JSON) -> None:
+    """Remove the data of a PersistentVolume from a node; does nothing where there is none. Raises VolumeError."""
+    spec = volume["spec"]
+    path = (spec.get("hostPath") or spec.get("local") or {}).get("path")
+    if path:
+        erase_path(root, path)
+
+
+def erase_path(root: Path, path: str) -> None:
+    """Remove a directory of a node; does nothing when there is none. Raises VolumeError and OSError."""
+    target = _node_path(root, path)
+    if target.is_dir() and target != root:
+        shutil.rmtree(target)
+
+
+def uses(pod: JSON, resource: Resource, name: str) -> bool:
+    """Whether one of the pod's volumes or variables comes from that ConfigMap, Secret or claim."""
+    spec = pod["spec"]
+    for volume in spec.get("volumes") or ():
+        projected = (volume.get("projected") or {}).get("sources") or ()
+        for source in (volume, *projected):
+            if resource is CONFIG_MAPS and (source.get("configMap") or {}).get("name") == name:
+                return True
+            secret = source.get("secret") or {}
+            if resource is SECRETS and name in (secret.get("secretName"), secret.get("name")):
+                return True
+            if resource is PERSISTENT_VOLUME_CLAIMS:
+                claim = (source.get("persistentVolumeClaim") or {}).get("claimName")
+                if name == claim or (source.get("ephemeral") and name == f"{name_of(pod)}-{source['name']}"):
+                    return True
+    if resource is PERSISTENT_VOLUME_CLAIMS:
+        return False
+    source_key, value_key = ("configMapRef", "configMapKeyRef")
+    if resource is SECRETS:
+        source_key, value_key = ("secretRef", "secretKeyRef")
+    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
+        references = [s.get(source_key) for s in container.get("envFrom") or ()]
+        references += [(e.get("valueFrom") or {}).get(value_key) for e in container.get("env") or ()]
+        if any(r and r.get("name") == name for r in references):
+            return True
+    return False
+
+
+def host_path(root: Path, path: str, kind: str) -> Path:
+    """A path of the node, checked against a hostPath type (pkg/volume/hostpath). Raises VolumeError."""
+    target = _node_path(root, path)
+    if kind in ("", "DirectoryOrCreate") and not target.exists():
+        target.mkdir(parents=True)
+    elif kind == "FileOrCreate" and not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.touch()
+    expected = kind.removesuffix("OrCreate")
+    if expected in _CHECKS and not _CHECKS[expected](target):
+        raise VolumeError(f"hostPath type check failed: {path} is not {_NOUNS[expected]}")
+    if kind in ("CharDevice", "BlockDevice"):
+        raise VolumeError("the embedded cluster has no devices on its nodes")
+    return target
+
+
+def _node_path(root: Path, path: str) -> Path:
+    """Where a path of the node lies. Raises VolumeError when a link in it leads out of the node."""
+    root.mkdir(parents=True, exist_ok=True)
+    target = root / os.path.normpath("/" + path).lstrip("/")
+    if not target.resolve().is_relative_to(root.resolve()):
+        raise VolumeError(f"{path} leads out of the node's file system through a symbolic link")
+    return target
+
+
+def _below(volume: Path, below: str, name: str) -> Path:
+    """A subPath, made as a directory when it is missing (pkg/volume/util/subpath)."""
+    if os.path.isabs(below) or ".." in Path(below).parts:
+        raise ConfigError(f'failed to prepare subPath for volumeMount "{name}": must be relative and without ".."')
+    target = volume / below
+    if not target.resolve().is_relative_to(volume.resolve()):
+        raise ConfigError(f'failed to prepare subPath for volumeMount "{name}" : it leads out of the volume')
+    try:
+        if not target.exists():
+            target.mkdir(parents=True)
+    except OSError as error:
+        raise ConfigError(f'failed to prepare subPath for volumeMount "{name}" : {error.strerror}') from error
+    return target.resolve()
+
+
+def _source_of(volume: JSON) -> str:
+    return next((k for k in volume if k != "name"), "emptyDir")
