@@ -12,7 +12,9 @@ import contextlib
 import logging
 import socket
 import struct
+import threading
 from collections.abc import Callable
+from typing import Self
 
 import dns.exception
 import dns.flags
@@ -171,6 +173,44 @@ class NameServer:
         finally:
             self._connections.discard(writer)
             writer.close()
+
+
+class BackgroundNameServer:
+    """A NameServer in a thread of its own, for programs whose own look-ups block, as a notebook's do.
+
+    The handler is called in that thread. Example:
+
+        with BackgroundNameServer(handler) as server:
+            dns.query.udp(query, server.address, port=server.port)
+    """
+
+    def __init__(self, handler: Handler, address: str = "127.0.0.1", port: int = 0) -> None:
+        """Serve at once. Raises OSError if the address or port cannot be had."""
+        self.address = address
+        self._server = NameServer(handler)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="nameserver", daemon=True)
+        self._thread.start()
+        try:
+            self.port = asyncio.run_coroutine_threadsafe(self._server.listen(address, port), self._loop).result()
+        except OSError:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Stop serving; again is harmless."""
+        if self._loop.is_closed():
+            return
+        asyncio.run_coroutine_threadsafe(self._server.stop(), self._loop).result()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 def response_to(query: dns.message.QueryMessage, rcode: dns.rcode.Rcode = dns.rcode.NOERROR) -> dns.message.Message:

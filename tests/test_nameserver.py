@@ -12,12 +12,15 @@ import dns.asyncquery
 import dns.flags
 import dns.message
 import dns.opcode
+import dns.query
 import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from labsupport.nameserver import NameServer, response_to
+from labsupport.nameserver import BackgroundNameServer, NameServer, response_to
 
 LOCALHOST = "127.0.0.1"
 TIMEOUT = 5.0  # seconds: a bound for a broken server, never reached by a sound one
@@ -193,3 +196,33 @@ async def test_stop_frees_the_port(server: NameServer) -> None:
     port = await server.listen(LOCALHOST)
     await server.stop()
     assert await server.listen(LOCALHOST, port) == port
+
+
+def test_a_background_server_answers_blocking_look_ups_until_it_is_closed() -> None:
+    query = dns.message.make_query("3.test.", "A")
+    with BackgroundNameServer(many_addresses) as server:
+        for ask in (dns.query.udp, dns.query.tcp):
+            assert len(ask(query, server.address, port=server.port, timeout=TIMEOUT).answer[0]) == 3
+        with pytest.raises(OSError):
+            BackgroundNameServer(many_addresses, port=server.port)
+    server.close()
+    with pytest.raises(ConnectionRefusedError):
+        dns.query.tcp(query, server.address, port=server.port, timeout=TIMEOUT)
+
+
+@given(flags=st.integers(0, 0xFFFF), counts=st.tuples(*[st.integers(0, 3)] * 4), rest=st.binary(max_size=100))
+def test_no_message_breaks_the_server(flags: int, counts: tuple[int, int, int, int], rest: bytes) -> None:
+    wire = struct.pack("!6H", 7, flags, *counts) + rest
+    answered = NameServer(many_addresses).respond(wire, tcp=False)
+    if flags & dns.flags.QR:
+        assert answered is None
+    else:
+        assert answered is not None and answered[:2] == wire[:2] and answered[2] & 0x80
+
+
+@given(cut=st.integers(12, 60), place=st.integers(12, 59), byte=st.integers(0, 255))
+def test_no_damaged_query_breaks_the_server(cut: int, place: int, byte: int) -> None:
+    query = bytearray(dns.message.make_query("1.damaged.test.", "A", use_edns=0, payload=1232).to_wire())
+    if place < len(query):
+        query[place] = byte
+    assert NameServer(many_addresses).respond(bytes(query[:cut]), tcp=True) is not None

@@ -12,6 +12,8 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from service_objects import add, endpoint, endpoint_slice, plain_registry, port, service
 
 from labsupport.embedded.network.cluster_dns import Answer, ClusterZone
@@ -303,6 +305,20 @@ def test_reverse_names_of_the_clusters_ranges_only(zone: Zone) -> None:
 def test_a_name_outside_the_cluster_is_refused(zone: Zone) -> None:
     assert zone.outcome("www.example.org") == "REFUSED"
     assert zone.outcome("notcluster.local") == "REFUSED"
+
+
+_LABEL = st.sampled_from(["redis", "redis-0", "db", "svc", "pod", "_redis", "_tcp", "*", "_", "10-1-2-3", "é", "web"])
+
+
+@given(labels=st.lists(_LABEL, max_size=7), rdtype=st.sampled_from(["A", "AAAA", "SRV", "PTR", "ANY", "NS", "DS"]))
+def test_every_name_of_the_zone_has_an_answer_or_a_soa(labels: list[str], rdtype: str) -> None:
+    index = ServiceIndex()
+    registry = plain_registry("db")
+    index.follow(registry)
+    add(registry, service("redis", "None", *REDIS), service("web", "10.96.7.7", *REDIS))
+    add(registry, endpoint_slice("redis", endpoint("10.244.1.2", "redis-0"), ports=REDIS))
+    answer = Zone(index).ask(".".join([*labels, "cluster.local"]), rdtype)
+    assert bool(answer.answer) != bool(answer.authority)
 
 
 # --- following the registry
