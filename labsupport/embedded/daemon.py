@@ -13,13 +13,32 @@ import json
 import logging
 import os
 import signal
+import socket
 import sqlite3
 import sys
 from pathlib import Path
 
 from labsupport.embedded import inherited, settings
-from labsupport.embedded.controllers import CONTROLLERS, bootstrap
-from labsupport.embedded.http import app as api
+from labsupport.embedded.controllers import bootstrap
+from labsupport.embedded.controllers.controller import Controller
+from labsupport.embedded.controllers.deployment import DeploymentController
+from labsupport.embedded.controllers.endpoint_slice import EndpointSliceController
+from labsupport.embedded.controllers.endpoints import EndpointsController
+from labsupport.embedded.controllers.garbage_collector import GarbageCollector
+from labsupport.embedded.controllers.namespace import NamespaceController
+from labsupport.embedded.controllers.node_lifecycle import NodeLifecycleController
+from labsupport.embedded.controllers.pod_gc import PodGarbageCollector
+from labsupport.embedded.controllers.replicaset import ReplicaSetController
+from labsupport.embedded.controllers.root_ca import RootCAController
+from labsupport.embedded.controllers.scheduler import Scheduler
+from labsupport.embedded.controllers.service_account import ServiceAccountController
+from labsupport.embedded.controllers.statefulset import StatefulSetController
+from labsupport.embedded.controllers.taint_eviction import TaintEvictionController
+from labsupport.embedded.controllers.volume_binding import VolumeBindingController
+from labsupport.embedded.controllers.volume_protection import ClaimProtectionController, VolumeProtectionController
+from labsupport.embedded.controllers.volume_provisioning import LocalPathProvisioner
+from labsupport.embedded.http import server
+from labsupport.embedded.http.app import create_app
 from labsupport.embedded.inherited import Inherited
 from labsupport.embedded.network.dns_server import ClusterDNS
 from labsupport.embedded.network.proxy import ServiceProxy
@@ -61,6 +80,7 @@ class Daemon:
         self._sockets = sockets
         self._report = sockets.report
         self._stopping = asyncio.Event()
+        self._ready = False
 
     async def run(self) -> None:
         """Start everything in the order in which the parts need one another; stop it in reverse."""
@@ -72,27 +92,31 @@ class Daemon:
         bootstrap.bootstrap(registry)
         self._write_kubeconfig(pki)
         async with contextlib.AsyncExitStack() as stack:
-            runtime = Runtime(self._state)
+            runtime = Runtime()
             await runtime.start()
             stack.push_async_callback(runtime.stop)
-            self._report.progress("network: bridge, node addresses and service range")
-            for controller in CONTROLLERS:
-                task = asyncio.create_task(controller(registry).run(), name=controller.name)
-                stack.callback(task.cancel)
+            self._report.progress("network: bridge, node addresses, service range")
             dns = ClusterDNS(registry)
+            await dns.start()
             await dns.serve(self._sockets.dns_udp, self._sockets.dns_tcp)
             stack.push_async_callback(dns.stop)
-            await dns.start()
             proxy = ServiceProxy(registry, self._sockets.node_ports)
             await proxy.start()
             stack.push_async_callback(proxy.stop)
             agent = NodeAgent(registry, runtime, self._state, pki.issue_token)
-            server = await api.serve(registry, agent, pki, self._sockets.api)
-            stack.push_async_callback(server.stop)
+            stack.push_async_callback(agent.stop)
+            for controller in _controllers(registry, pki, agent):
+                task = asyncio.create_task(controller.run(), name=controller.name)
+                stack.callback(task.cancel)
+            app = create_app(registry, agent, pki, is_ready=lambda: self._ready)
+            sockets = [self._sockets.api, _api_in_the_cluster()]
+            serving = await server.serve(app, sockets, pki.ssl_context())
+            stack.push_async_callback(serving.stop)
             self._report.progress(f"API server on 127.0.0.1:{self._sockets.api.getsockname()[1]}")
             await agent.start()
-            stack.push_async_callback(agent.stop)
+            self._ready = True
             self._report.progress(f"nodes Ready: {', '.join(node.name for node in settings.NODES)}")
+            gc.collect()
             gc.freeze()  # what was loaded until now stays: the collector need not walk it again and again
             self._report.ready(api=self._sockets.api.getsockname()[1])
             log.info("ready")
@@ -107,6 +131,37 @@ class Daemon:
         with os.fdopen(descriptor, "w") as file:
             json.dump(pki.kubeconfig(server, settings.CLUSTER_NAME), file, indent=1)
         temporary.replace(self._state / "kubeconfig")
+
+
+def _controllers(registry: Registry, pki: Pki, agent: NodeAgent) -> list[Controller]:
+    """All control loops, namespaces and their accounts first: the others' objects need them."""
+    return [
+        ServiceAccountController(registry),
+        RootCAController(registry, pki.ca_certificate.decode()),
+        NamespaceController(registry),
+        GarbageCollector(registry),
+        StatefulSetController(registry),
+        ReplicaSetController(registry),
+        DeploymentController(registry),
+        VolumeBindingController(registry),
+        LocalPathProvisioner(registry, agent.remove_volume),
+        ClaimProtectionController(registry),
+        VolumeProtectionController(registry),
+        Scheduler(registry),
+        EndpointSliceController(registry),
+        EndpointsController(registry),
+        NodeLifecycleController(registry),
+        TaintEvictionController(registry),
+        PodGarbageCollector(registry),
+    ]
+
+
+def _api_in_the_cluster() -> socket.socket:
+    """The socket behind the Service default/kubernetes, for clients in pods."""
+    inside = socket.socket()
+    inside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    inside.bind((str(settings.CONTROL_PLANE.address), settings.API_PORT_ON_NODE))
+    return inside
 
 
 if __name__ == "__main__":
