@@ -159,7 +159,7 @@ def command_line(
     container: JSON, entrypoint: tuple[str, ...], command: tuple[str, ...], env: Mapping[str, str]
 ) -> tuple[str, ...]:
     """The program and its arguments: the container's command and args over the image's, with $(NAME) expanded."""
-    own, args = container.get("command") or (), container.get("args") or ()
+    own, args = container.get("command") or [], container.get("args") or []
 
     def expanded(words: list[str]) -> tuple[str, ...]:
         return tuple(expand(str(w), env.get) for w in words)

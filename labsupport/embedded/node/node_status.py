@@ -1,4 +1,4 @@
-"""The Node objects: what the kubelet registers and reports (pkg/kubelet/kubelet_node_status.go, nodestatus/setters.go)."""
+"""The Node objects: what the kubelet registers and reports (kubelet_node_status.go, nodestatus/setters.go)."""
 
 from __future__ import annotations
 

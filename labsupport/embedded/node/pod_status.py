@@ -42,7 +42,7 @@ class ContainerState:
         found = self.state.get("terminated")
         if found is None and "waiting" in self.state:
             found = self.last_state.get("terminated")
-        return found  # type: ignore[no-any-return]
+        return found
 
     @property
     def completed(self) -> bool:

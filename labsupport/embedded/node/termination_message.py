@@ -14,7 +14,7 @@ DEFAULT_PATH = "/dev/termination-log"
 
 def message_file(pod_directory: Path, container: JSON) -> Path:
     """The file on the node that the container sees at its terminationMessagePath."""
-    return pod_directory / "containers" / container["name"] / "termination-log"
+    return pod_directory / "containers" / str(container["name"]) / "termination-log"
 
 
 def read_message(pod_directory: Path, container: JSON, exit_code: int, log_path: Path) -> str:

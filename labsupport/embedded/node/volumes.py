@@ -103,7 +103,7 @@ class PodVolumes:
             return host_path(self._root, volume["hostPath"]["path"], volume["hostPath"].get("type") or "")
         if source not in _PLUGINS:
             raise VolumeError(f"the embedded cluster does not serve volumes of type {source}")
-        path = self._directory / _PLUGINS[source] / volume["name"]
+        path = self._directory / _PLUGINS[source] / str(volume["name"])
         if source in _OBJECT_BACKED:
             write_atomically(path, self._projector.files(pod, volume, placement))
         else:
