@@ -96,9 +96,7 @@ def _validate_common(container: JSON, volumes: Collection[str], path: str) -> li
     errors += _validate_env(container.get("env") or [], f"{path}.env")
     errors += _validate_env_from(container.get("envFrom") or [], f"{path}.envFrom")
     errors += _validate_mounts(container.get("volumeMounts") or [], volumes, f"{path}.volumeMounts")
-    errors += one_of(
-        container.get("imagePullPolicy"), ("Always", "IfNotPresent", "Never"), f"{path}.imagePullPolicy"
-    )
+    errors += one_of(container.get("imagePullPolicy"), ("Always", "IfNotPresent", "Never"), f"{path}.imagePullPolicy")
     return errors + _validate_resources(container.get("resources") or {}, f"{path}.resources")
 
 

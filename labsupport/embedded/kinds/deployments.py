@@ -14,6 +14,7 @@ from labsupport.embedded.kinds.pod_template import (
     SELECTOR_COLUMN,
     container_cells,
     default_workload,
+    validate_counters,
     validate_immutable_selector,
     validate_matching_template,
     validate_selector,
@@ -96,15 +97,7 @@ class DeploymentKind(Kind):
 
     def validate_status_update(self, new: JSON, old: JSON) -> list[FieldError]:
         """Errors of a status: no counter is negative or above `replicas`."""
-        status = new.get("status", {})
-        errors = not_negative(status, _COUNTERS, "status")
-        for key in ("updatedReplicas", "readyReplicas", "availableReplicas"):
-            if status.get(key, 0) > status.get("replicas", 0):
-                errors.append(field.invalid(f"status.{key}", status[key], "cannot be greater than status.replicas"))
-        if status.get("availableReplicas", 0) > status.get("readyReplicas", 0):
-            text = "cannot be greater than readyReplicas"
-            errors.append(field.invalid("status.availableReplicas", status["availableReplicas"], text))
-        return errors
+        return validate_counters(new.get("status", {}), _COUNTERS, "readyReplicas")
 
     def cells(self, obj: JSON) -> list[Any]:
         """The row in a table of Deployments."""

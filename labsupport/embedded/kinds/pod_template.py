@@ -15,11 +15,13 @@ from labsupport.embedded.kinds.metadata import IMMUTABLE, validate_label_selecto
 from labsupport.embedded.kinds.pod_defaults import default_template
 from labsupport.embedded.kinds.pod_validation import validate_template
 from labsupport.embedded.kinds.printing import container_images, container_names
+from labsupport.embedded.kinds.values import not_negative
 from labsupport.embedded.objects import JSON
 from labsupport.embedded.selectors import LabelSelector
 
 MISMATCH = "`selector` does not match template `labels`"
 DEFAULT_HISTORY_LIMIT = 10
+_BOUNDED = ("fullyLabeledReplicas", "readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas")
 
 CONTAINERS_COLUMN = Column("Containers", priority=1, description="Names of each container in the template.")
 IMAGES_COLUMN = Column("Images", priority=1, description="Images referenced by each container in the template.")
@@ -78,6 +80,21 @@ def validate_immutable_selector(new: JSON, old: JSON) -> list[FieldError]:
     """The selector of a ReplicaSet or Deployment stays what it was."""
     selector = new["spec"].get("selector")
     return [] if selector == old["spec"].get("selector") else [field.invalid("spec.selector", selector, IMMUTABLE)]
+
+
+def validate_counters(status: JSON, counters: Collection[str], ready: str) -> list[FieldError]:
+    """Errors of a status: no counter is negative, none is above `replicas`, and available pods are ready ones.
+
+    `ready` is how the error text names the number of ready pods, which differs from kind to kind.
+    """
+    errors = not_negative(status, counters, "status")
+    bounds = [(key, "replicas", "status.replicas") for key in counters if key in _BOUNDED]
+    bounds.append(("availableReplicas", "readyReplicas", ready))
+    for key, bound, name in bounds:
+        count = status.get(key) or 0
+        if count > max(status.get(bound) or 0, 0):
+            errors.append(field.invalid(f"status.{key}", count, f"cannot be greater than {name}"))
+    return errors
 
 
 def container_cells(obj: JSON) -> list[Any]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from labsupport.embedded import field
 from labsupport.embedded.field import FieldError
 from labsupport.embedded.kinds.kind import Column, Kind
 from labsupport.embedded.kinds.pod_template import (
@@ -13,6 +12,7 @@ from labsupport.embedded.kinds.pod_template import (
     SELECTOR_COLUMN,
     container_cells,
     default_workload,
+    validate_counters,
     validate_immutable_selector,
     validate_matching_template,
     validate_selector,
@@ -67,15 +67,7 @@ class ReplicaSetKind(Kind):
 
     def validate_status_update(self, new: JSON, old: JSON) -> list[FieldError]:
         """Errors of a status: no counter is negative or above `replicas`."""
-        status = new.get("status", {})
-        errors = not_negative(status, _COUNTERS, "status")
-        for key in ("fullyLabeledReplicas", "readyReplicas", "availableReplicas"):
-            if status.get(key, 0) > status.get("replicas", 0):
-                errors.append(field.invalid(f"status.{key}", status[key], "cannot be greater than status.replicas"))
-        if status.get("availableReplicas", 0) > status.get("readyReplicas", 0):
-            text = "cannot be greater than readyReplicas"
-            errors.append(field.invalid("status.availableReplicas", status["availableReplicas"], text))
-        return errors
+        return validate_counters(new.get("status", {}), _COUNTERS, "readyReplicas")
 
     def fields(self, obj: JSON) -> dict[str, str]:
         """What `--field-selector` may name."""

@@ -14,6 +14,7 @@ from labsupport.embedded.kinds.pod_template import (
     IMAGES_COLUMN,
     container_cells,
     default_workload,
+    validate_counters,
     validate_matching_template,
     validate_selector,
 )
@@ -116,14 +117,7 @@ class StatefulSetKind(Kind):
     def validate_status_update(self, new: JSON, old: JSON) -> list[FieldError]:
         """Errors of a status: no counter is negative or above `replicas`, collisions never become fewer."""
         status = new.get("status", {})
-        errors = not_negative(status, _COUNTERS, "status")
-        text = "cannot be greater than status.replicas"
-        for key in ("readyReplicas", "currentReplicas", "updatedReplicas", "availableReplicas"):
-            if (status.get(key) or 0) > (status.get("replicas") or 0):
-                errors.append(field.invalid(f"status.{key}", status[key], text))
-        if (status.get("availableReplicas") or 0) > (status.get("readyReplicas") or 0):
-            text = "cannot be greater than status.readyReplicas"
-            errors.append(field.invalid("status.availableReplicas", status["availableReplicas"], text))
+        errors = validate_counters(status, _COUNTERS, "status.readyReplicas")
         collisions = status.get("collisionCount") or 0
         if collisions < (old.get("status", {}).get("collisionCount") or 0):
             errors.append(field.invalid("status.collisionCount", collisions, "cannot be decremented"))
