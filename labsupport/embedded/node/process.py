@@ -130,7 +130,9 @@ class Processes:
             self._known.add(popen.pid)
         finally:
             self._starting -= 1
-        return Child(popen, lambda: self._forget(popen.pid))
+        child = Child(popen, lambda: self._forget(popen.pid))
+        self.reap()
+        return child
 
     def _forget(self, pid: int) -> None:
         self._known.discard(pid)

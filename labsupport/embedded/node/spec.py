@@ -60,4 +60,3 @@ class ExitStatus:
     code: int
     signal: int
     finished_at: dt.datetime
-    message: str = ""  # when the program could not even be started
