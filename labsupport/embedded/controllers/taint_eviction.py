@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from labsupport.embedded.controllers.conditions import set_condition
 from labsupport.embedded.controllers.controller import Controller
 from labsupport.embedded.controllers.scheduler_filters import tolerates
-from labsupport.embedded.objects import JSON, age_seconds, is_terminating, key_of, name_of, namespace_of, split_key
+from labsupport.embedded.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key
 from labsupport.embedded.recorder import EventRecorder
 from labsupport.embedded.resources import NODES, PODS
 
@@ -26,6 +27,7 @@ class TaintEvictionController(Controller):
         """Prepare to run on the registry."""
         super().__init__(registry)
         self._events = EventRecorder(registry, self.name)
+        self._tainted_since: dict[str, float] = {}  # pod -> the loop's time when it was first seen to have to go
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
         """Pods that are on a node, and the taints of nodes."""
@@ -46,16 +48,20 @@ class TaintEvictionController(Controller):
         """Delete the pod when its time on a tainted node is over; come back when it will be."""
         pod = self.registry.find(PODS, *split_key(key))
         if pod is None or is_terminating(pod):
+            self._tainted_since.pop(key, None)
             return None
         node = self.registry.find(NODES, "", pod["spec"].get("nodeName", ""))
         if node is None:
             return None
-        left = [_seconds_left(pod, taint) for taint in taints(node)]
-        bounded = [seconds for seconds in left if seconds is not None]
-        if not bounded:
+        limits = [limit for taint in taints(node) if (limit := _seconds_tolerated(pod, taint)) is not None]
+        if not limits:
+            self._tainted_since.pop(key, None)
             return None
-        if min(bounded) > 0:
-            return min(bounded)
+        time = asyncio.get_running_loop().time()
+        left = min(limits) - (time - self._tainted_since.setdefault(key, time))
+        if left > 0:
+            return left
+        del self._tainted_since[key]
         self._evict(pod)
         return None
 
@@ -75,13 +81,10 @@ def taints(node: JSON) -> list[JSON]:
     return [t for t in node.get("spec", {}).get("taints") or () if t.get("effect") == "NoExecute"]
 
 
-def _seconds_left(pod: JSON, taint: JSON) -> float | None:
-    """How long the pod may stay in spite of the taint: None for ever, 0 or less not at all."""
+def _seconds_tolerated(pod: JSON, taint: JSON) -> float | None:
+    """How long the pod may stay in spite of the taint: None for ever, 0 not at all."""
     fitting = [t for t in pod["spec"].get("tolerations") or () if tolerates(t, taint)]
     if not fitting:
         return 0.0
     limits = [float(t["tolerationSeconds"]) for t in fitting if t.get("tolerationSeconds") is not None]
-    if not limits:
-        return None
-    since = age_seconds(taint["timeAdded"]) if taint.get("timeAdded") else 0.0
-    return min(limits) - since
+    return max(0.0, min(limits)) if limits else None
