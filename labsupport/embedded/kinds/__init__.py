@@ -2,19 +2,46 @@
 
 from __future__ import annotations
 
-import importlib
-
+from labsupport.embedded.kinds.configmaps import ConfigMapKind
+from labsupport.embedded.kinds.controllerrevisions import ControllerRevisionKind
+from labsupport.embedded.kinds.deployments import DeploymentKind
+from labsupport.embedded.kinds.endpoints import EndpointsKind
+from labsupport.embedded.kinds.endpointslices import EndpointSliceKind
+from labsupport.embedded.kinds.events import EventKind
 from labsupport.embedded.kinds.kind import Kind
-from labsupport.embedded.resources import RESOURCES, Resource
+from labsupport.embedded.kinds.leases import LeaseKind
+from labsupport.embedded.kinds.namespaces import NamespaceKind
+from labsupport.embedded.kinds.nodes import NodeKind
+from labsupport.embedded.kinds.persistentvolumeclaims import PersistentVolumeClaimKind
+from labsupport.embedded.kinds.persistentvolumes import PersistentVolumeKind
+from labsupport.embedded.kinds.pods import PodKind
+from labsupport.embedded.kinds.replicasets import ReplicaSetKind
+from labsupport.embedded.kinds.secrets import SecretKind
+from labsupport.embedded.kinds.serviceaccounts import ServiceAccountKind
+from labsupport.embedded.kinds.services import ServiceKind
+from labsupport.embedded.kinds.statefulsets import StatefulSetKind
+from labsupport.embedded.kinds.storageclasses import StorageClassKind
+from labsupport.embedded.resources import Resource
 
+_KINDS: tuple[Kind, ...] = (
+    NamespaceKind(),
+    NodeKind(),
+    PodKind(),
+    ServiceKind(),
+    EndpointsKind(),
+    ConfigMapKind(),
+    SecretKind(),
+    ServiceAccountKind(),
+    EventKind(),
+    PersistentVolumeKind(),
+    PersistentVolumeClaimKind(),
+    StorageClassKind(),
+    EndpointSliceKind(),
+    LeaseKind(),
+    ReplicaSetKind(),
+    DeploymentKind(),
+    StatefulSetKind(),
+    ControllerRevisionKind(),
+)
 
-def _load(resource: Resource) -> Kind:
-    try:
-        module = importlib.import_module(f"labsupport.embedded.kinds.{resource.plural}")
-        found: type[Kind] = getattr(module, f"{resource.kind}Kind")
-    except (ModuleNotFoundError, AttributeError):
-        found = type(f"{resource.kind}Kind", (Kind,), {"resource": resource})
-    return found()
-
-
-KINDS: dict[Resource, Kind] = {resource: _load(resource) for resource in RESOURCES}
+KINDS: dict[Resource, Kind] = {kind.resource: kind for kind in _KINDS}

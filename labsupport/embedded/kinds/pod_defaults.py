@@ -15,7 +15,7 @@ _PROBES = ("livenessProbe", "readinessProbe", "startupProbe")
 
 def default_pod(pod: JSON) -> None:
     """Fill in what only a pod gets, not a template, and the defaults of its spec."""
-    spec = pod.setdefault("spec", {})
+    spec = _set(pod, "spec", {})
     default_pod_spec(spec)
     _set(spec, "enableServiceLinks", True)
     for container in all_containers(spec):

@@ -30,7 +30,8 @@ SELECTOR_COLUMN = Column("Selector", priority=1, description="The labels of the 
 
 def default_workload(obj: JSON) -> JSON:
     """Fill in replicas and the template's defaults; returns the spec."""
-    spec: JSON = obj.setdefault("spec", {})
+    spec: JSON = obj.get("spec") or {}
+    obj["spec"] = spec
     if spec.get("replicas") is None:
         spec["replicas"] = 1
     default_template(spec)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
-import json
 from collections.abc import Collection
-from typing import Any
 
 from labsupport.embedded import field
 from labsupport.embedded.field import FieldError
 from labsupport.embedded.kinds import names
 from labsupport.embedded.kinds.container_validation import validate_containers, validate_init_containers
+from labsupport.embedded.kinds.difference import unified
 from labsupport.embedded.kinds.metadata import validate_annotations, validate_labels
 from labsupport.embedded.kinds.placement_validation import validate_affinity, validate_spread, validate_tolerations
 from labsupport.embedded.kinds.values import formatted, one_of
@@ -116,7 +114,7 @@ def validate_pod_update(new: JSON, old: JSON) -> list[FieldError]:
     errors += _validate_added_tolerations(after.get("tolerations") or [], before.get("tolerations") or [])
     munged = _with_changeable_fields_of(before, after)
     if munged != before:
-        errors.append(field.forbidden("spec", f"{ONLY_THESE_MAY_CHANGE}\n{_difference(before, munged)}"))
+        errors.append(field.forbidden("spec", f"{ONLY_THESE_MAY_CHANGE}\n{unified(before, munged)}"))
     return errors
 
 
@@ -159,9 +157,3 @@ def _with_changeable_fields_of(before: JSON, after: JSON) -> JSON:
         if key in before:
             munged[key] = before[key]
     return munged
-
-
-def _difference(before: Any, after: Any) -> str:
-    """The changed lines of two values written as JSON, as a unified diff without its header."""
-    old, new = (json.dumps(value, indent=1, sort_keys=True).splitlines() for value in (before, after))
-    return "\n".join(list(difflib.unified_diff(old, new, n=3, lineterm=""))[2:]) + "\n"

@@ -132,7 +132,8 @@ class StatefulSetKind(Kind):
 def _default_claim(claim: JSON) -> None:
     """A claim template as it is stored: a whole PersistentVolumeClaim that is Pending for ever."""
     claim["kind"], claim["apiVersion"] = "PersistentVolumeClaim", "v1"
-    claim.setdefault("metadata", {}).pop("creationTimestamp", None)
+    claim["metadata"] = metadata = claim.get("metadata") or {}
+    metadata.pop("creationTimestamp", None)
     spec = claim["spec"] = claim.get("spec") or {}
     spec["volumeMode"] = spec.get("volumeMode") or "Filesystem"
     status = claim["status"] = claim.get("status") or {}
