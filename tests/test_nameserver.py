@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
+from typing import Any, TypeVar
 
 import dns.asyncquery
 import dns.flags
@@ -23,7 +24,13 @@ from hypothesis import strategies as st
 from labsupport.nameserver import BackgroundNameServer, NameServer, response_to
 
 LOCALHOST = "127.0.0.1"
+T = TypeVar("T")
 TIMEOUT = 5.0  # seconds: a bound for a broken server, never reached by a sound one
+
+
+async def soon(what: Coroutine[Any, Any, T]) -> T:
+    """Wait, but not for ever."""
+    return await asyncio.wait_for(what, TIMEOUT)
 
 
 def many_addresses(query: dns.message.QueryMessage, tcp: bool) -> dns.message.Message:
@@ -101,8 +108,8 @@ async def test_one_tcp_connection_carries_many_queries(server: NameServer) -> No
     writer.write(b"".join(struct.pack("!H", len(w)) + w for w in wires))  # all before the first answer
     counts = []
     for _ in wires:
-        length = struct.unpack("!H", await reader.readexactly(2))[0]
-        counts.append(len(dns.message.from_wire(await reader.readexactly(length)).answer[0]))
+        length = struct.unpack("!H", await soon(reader.readexactly(2)))[0]
+        counts.append(len(dns.message.from_wire(await soon(reader.readexactly(length))).answer[0]))
     assert counts == [1, 2, 3]
     writer.close()
 
@@ -112,7 +119,7 @@ async def test_an_idle_tcp_connection_is_closed() -> None:
     port = await server.listen(LOCALHOST)
     reader, writer = await asyncio.open_connection(LOCALHOST, port)
     writer.write(b"\0")  # half a length: never a query
-    assert await asyncio.wait_for(reader.read(), TIMEOUT) == b""
+    assert await soon(reader.read()) == b""
     writer.close()
     await server.stop()
 
@@ -124,10 +131,10 @@ async def test_connections_above_the_limit_are_closed() -> None:
     reader, writer = await asyncio.open_connection(LOCALHOST, port)
     wire = first.to_wire()
     writer.write(struct.pack("!H", len(wire)) + wire)
-    await reader.readexactly(2)  # the first connection is being served
+    await soon(reader.readexactly(2))  # the first connection is being served
     second, second_writer = await asyncio.open_connection(LOCALHOST, port)
     with contextlib.suppress(ConnectionResetError):
-        assert await asyncio.wait_for(second.read(), TIMEOUT) == b""
+        assert await soon(second.read()) == b""
     writer.close()
     second_writer.close()
     await server.stop()

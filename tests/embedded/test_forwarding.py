@@ -9,11 +9,11 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
+from waiting import soon, until
 
 from labsupport.embedded.network.forwarding import Address, Connection, TCPForwarder, UDPForwarder
 
 LOCALHOST = "127.0.0.1"
-TIMEOUT = 10.0  # seconds: a bound for a broken pump, never reached by a sound one
 Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
@@ -41,7 +41,7 @@ class Bench:
     async def connect(self) -> tuple[Streams, Streams]:
         """The client's side and the server's side of a new connection."""
         client = await asyncio.open_connection(*self.address)
-        return client, await asyncio.wait_for(self.accepted.get(), TIMEOUT)
+        return client, await soon(self.accepted.get())
 
 
 @pytest.fixture
@@ -59,9 +59,9 @@ async def bench() -> AsyncIterator[Bench]:
 async def test_bytes_pass_in_both_directions(bench: Bench) -> None:
     (reader, writer), (server_reader, server_writer) = await bench.connect()
     writer.write(b"ping")
-    assert await server_reader.readexactly(4) == b"ping"
+    assert await soon(server_reader.readexactly(4)) == b"ping"
     server_writer.write(b"pong")
-    assert await reader.readexactly(4) == b"pong"
+    assert await soon(reader.readexactly(4)) == b"pong"
     writer.close()
     server_writer.close()
 
@@ -69,8 +69,8 @@ async def test_bytes_pass_in_both_directions(bench: Bench) -> None:
 async def test_what_the_client_says_while_connecting_is_not_lost(bench: Bench) -> None:
     client = socket.create_connection(bench.address)
     client.sendall(b"early")  # before the event loop has accepted
-    reader, writer = await asyncio.wait_for(bench.accepted.get(), TIMEOUT)
-    assert await reader.readexactly(5) == b"early"
+    reader, writer = await soon(bench.accepted.get())
+    assert await soon(reader.readexactly(5)) == b"early"
     client.close()
     writer.close()
 
@@ -79,10 +79,10 @@ async def test_each_direction_ends_by_itself(bench: Bench) -> None:
     (reader, writer), (server_reader, server_writer) = await bench.connect()
     writer.write(b"question")
     writer.write_eof()
-    assert await server_reader.read() == b"question"
+    assert await soon(server_reader.read()) == b"question"
     server_writer.write(b"answer after the end")
     server_writer.close()
-    assert await reader.read() == b"answer after the end"
+    assert await soon(reader.read()) == b"answer after the end"
     writer.close()
 
 
@@ -90,10 +90,10 @@ async def test_both_ends_closed_leave_nothing_behind(bench: Bench) -> None:
     (reader, writer), (server_reader, server_writer) = await bench.connect()
     assert len(bench.connections) == 1
     writer.close()
-    assert await server_reader.read() == b""
+    assert await soon(server_reader.read()) == b""
     server_writer.close()
     await until(lambda: not bench.connections)
-    assert await reader.read() == b""
+    assert await soon(reader.read()) == b""
 
 
 async def test_a_slow_reader_stops_its_writer_and_loses_nothing(bench: Bench) -> None:
@@ -104,7 +104,7 @@ async def test_a_slow_reader_stops_its_writer_and_loses_nothing(bench: Bench) ->
         await asyncio.wait_for(writer.drain(), 0.2)  # nobody reads at the far end
     writer.write_eof()
     digest = hashlib.sha256()
-    while chunk := await asyncio.wait_for(server_reader.read(1 << 20), TIMEOUT):
+    while chunk := await soon(server_reader.read(1 << 20)):
         digest.update(chunk)
     assert digest.digest() == hashlib.sha256(data).digest()
     writer.close()
@@ -114,13 +114,13 @@ async def test_a_slow_reader_stops_its_writer_and_loses_nothing(bench: Bench) ->
 async def test_a_reset_is_passed_on(bench: Bench) -> None:
     (reader, writer), (server_reader, server_writer) = await bench.connect()
     writer.write(b"x")
-    await server_reader.readexactly(1)
+    await soon(server_reader.readexactly(1))
     server_writer.transport.get_extra_info("socket").setsockopt(
         socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
     )
     server_writer.transport.abort()
     with pytest.raises(ConnectionResetError):
-        await asyncio.wait_for(reader.read(), TIMEOUT)
+        await soon(reader.read())
     await until(lambda: not bench.connections)
 
 
@@ -129,7 +129,7 @@ async def test_a_target_that_refuses_resets_the_client(bench: Bench) -> None:
     closed.close()
     reader, _ = await asyncio.open_connection(*bench.address)
     with pytest.raises(ConnectionResetError):
-        await asyncio.wait_for(reader.read(), TIMEOUT)
+        await soon(reader.read())
     assert not bench.connections
 
 
@@ -137,7 +137,7 @@ async def test_no_target_resets_the_client(bench: Bench) -> None:
     bench.target = None
     with pytest.raises(ConnectionResetError):  # at once, or at the first read
         reader, _ = await asyncio.open_connection(*bench.address)
-        await asyncio.wait_for(reader.read(), TIMEOUT)
+        await soon(reader.read())
 
 
 async def test_a_stopped_listener_refuses_while_its_connections_go_on(bench: Bench) -> None:
@@ -146,7 +146,7 @@ async def test_a_stopped_listener_refuses_while_its_connections_go_on(bench: Ben
     with pytest.raises(ConnectionRefusedError):
         await asyncio.open_connection(*bench.address)
     writer.write(b"still here")
-    assert await server_reader.readexactly(10) == b"still here"
+    assert await soon(server_reader.readexactly(10)) == b"still here"
     writer.close()
     server_writer.close()
 
@@ -162,7 +162,7 @@ async def test_an_inherited_socket_can_listen_again(bench: Bench) -> None:
         forwarder.start()
         _, writer = await asyncio.open_connection(*address)  # stays open while the port listens again
         writers.append(writer)
-        await asyncio.wait_for(bench.accepted.get(), TIMEOUT)
+        await soon(bench.accepted.get())
         forwarder.stop()
         with pytest.raises(ConnectionRefusedError):
             await asyncio.open_connection(*address)
@@ -207,7 +207,7 @@ class UDPBench:
 
         async def ask(data: bytes) -> bytes:
             await self.loop.sock_sendall(sock, data)
-            return await asyncio.wait_for(self.loop.sock_recv(sock, 100), TIMEOUT)
+            return await soon(self.loop.sock_recv(sock, 100))
 
         return ask
 
@@ -271,13 +271,3 @@ async def test_the_longest_unused_flow_makes_room() -> None:
     await two(b"x")
     assert len(udp.chosen) == 4
     udp.close()
-
-
-async def until(fact: Callable[[], bool]) -> None:
-    """Let the event loop turn until the fact holds."""
-
-    async def turn() -> None:
-        while not fact():
-            await asyncio.sleep(0.001)
-
-    await asyncio.wait_for(turn(), TIMEOUT)

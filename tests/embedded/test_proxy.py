@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from ipaddress import IPv4Address, IPv4Network
 from itertools import count
 from typing import cast
 
 import pytest
 from service_objects import add, endpoint, endpoint_slice, plain_registry, port, service
+from waiting import soon, until
 
 from labsupport.embedded.network import proxy as proxy_module
 from labsupport.embedded.network.proxy import ServiceProxy
@@ -20,7 +21,6 @@ from labsupport.embedded.registry import Registry
 from labsupport.embedded.resources import ENDPOINT_SLICES, EVENTS, SERVICES
 from labsupport.embedded.settings import NodeSettings
 
-TIMEOUT = 10.0  # seconds: a bound for a broken proxy, never reached by a sound one
 PODS = IPv4Network("10.244.0.0/24")  # unused here
 NODES = (
     NodeSettings("one", True, IPv4Address("127.0.81.1"), PODS),
@@ -90,7 +90,7 @@ async def ask(address: str, number: int, source: str = "127.0.0.1") -> str:
     """Which pod answers at an address. Raises ConnectionError when none does."""
     reader, writer = await asyncio.open_connection(address, number, local_addr=(source, 0))
     writer.write_eof()
-    said = await asyncio.wait_for(reader.read(), TIMEOUT)
+    said = await soon(reader.read())
     writer.close()
     return said.decode()
 
@@ -101,7 +101,7 @@ async def ask_udp(address: str, number: int) -> str:
         sock.setblocking(False)
         sock.connect((address, number))
         await loop.sock_sendall(sock, b"?")
-        return (await asyncio.wait_for(loop.sock_recv(sock, 100), TIMEOUT)).decode()
+        return (await soon(loop.sock_recv(sock, 100))).decode()
 
 
 async def is_refused(address: str, number: int) -> bool:
@@ -221,7 +221,7 @@ async def test_an_endpoint_that_refuses_is_not_replaced_by_another(
     await settled()
     with pytest.raises(ConnectionResetError):
         reader, _ = await asyncio.open_connection(cluster_ip, 8080)
-        await asyncio.wait_for(reader.read(), TIMEOUT)
+        await soon(reader.read())
 
 
 async def test_a_connection_outlives_its_endpoint(
@@ -231,12 +231,12 @@ async def test_a_connection_outlives_its_endpoint(
     add(registry, web(cluster_ip), slice_of(pods, address))
     await settled()
     reader, writer = await asyncio.open_connection(cluster_ip, 8080)
-    assert (await reader.readexactly(len(address))).decode() == address
+    assert (await soon(reader.readexactly(len(address)))).decode() == address
     registry.delete(ENDPOINT_SLICES, "db", "web-1")
     await settled()
     assert await is_refused(cluster_ip, 8080)
     writer.write_eof()
-    assert await asyncio.wait_for(reader.read(), TIMEOUT) == b""  # the pod answered our end with its own
+    assert await soon(reader.read()) == b""  # the pod answered our end with its own
     writer.close()
 
 
@@ -384,13 +384,3 @@ async def test_an_address_that_cannot_be_bound_is_reported_and_tried_again(
     squatter.close()
     await until(lambda: len(proxy._routes["db", "web"]) == 2)
     assert await ask(cluster_ip, 8080) == address
-
-
-async def until(fact: Callable[[], bool]) -> None:
-    """Let the event loop turn until the fact holds."""
-
-    async def turn() -> None:
-        while not fact():
-            await asyncio.sleep(0.001)
-
-    await asyncio.wait_for(turn(), TIMEOUT)
