@@ -14,11 +14,10 @@ from labsupport.embedded.http.negotiation import negotiate
 from labsupport.embedded.http.options import WriteOptions
 from labsupport.embedded.http.reading import answer, namespace
 from labsupport.embedded.http.responses import json_response, success
-from labsupport.embedded.kinds.scaling import apply_scale, scale_of
+from labsupport.embedded.kinds.scaling import SCALES, apply_scale, scale_of
 from labsupport.embedded.objects import JSON, clone, name_of, uid_of
 from labsupport.embedded.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Resource
 
-SCALES = Resource("autoscaling", "v1", "scales", "Scale")
 _TOKEN_SECONDS = 3600
 _SHORTEST_TOKEN = 600  # seconds, as upstream's validation of TokenRequestSpec
 _LONGEST_TOKEN = 1 << 32
@@ -50,14 +49,7 @@ async def patch_scale(call: Call) -> web.Response:
 
 
 def _write_scale(call: Call, scale: JSON, options: WriteOptions) -> web.Response:
-    replicas = scale.get("spec", {}).get("replicas", 0)
-    if replicas < 0:
-        found = field.invalid("spec.replicas", replicas, "must be greater than or equal to 0")
-        raise errors.invalid(SCALES, call.target.name, [found])
-    new = clone(call.registry.get(call.resource, namespace(call), call.target.name))
-    if scale["metadata"].get("resourceVersion"):
-        new["metadata"]["resourceVersion"] = scale["metadata"]["resourceVersion"]
-    apply_scale(new, scale)
+    new = apply_scale(call.registry.get(call.resource, namespace(call), call.target.name), scale)
     return _scale_answer(call, call.registry.update(call.resource, new, dry_run=options.dry_run))
 
 

@@ -1,0 +1,175 @@
+"""Who may do what, and what is served outside the resources."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from http_server import ApiServer, Client, running
+
+from labsupport.embedded import resources
+from labsupport.embedded.http.negotiation import Form, negotiate
+from labsupport.embedded.objects import uid_of
+from labsupport.embedded.resources import SERVICE_ACCOUNTS
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
+    async with running(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def call(api: ApiServer) -> Client:
+    return api.client
+
+
+def bearer(api: ApiServer, seconds: int = 600) -> dict[str, str]:
+    account = api.registry.get(SERVICE_ACCOUNTS, "default", "default")
+    token = api.pki.issue_token("default", "default", uid_of(account), seconds=seconds)
+    return {"Authorization": f"Bearer {token}"}
+
+
+@pytest.mark.parametrize("path", ["/api", "/apis", "/openapi/v3", "/api/v1/pods", "/nothing"])
+async def test_nobody_gets_nothing(call: Client, path: str) -> None:
+    code, status = await call("GET", path, anonymous=True)
+    assert (code, status["reason"], status["message"]) == (401, "Unauthorized", "Unauthorized")
+
+
+@pytest.mark.parametrize("path", ["/version", "/healthz", "/livez", "/readyz"])
+async def test_health_and_version_are_for_everyone(call: Client, path: str) -> None:
+    assert (await call("GET", path, anonymous=True))[0] == 200
+
+
+async def test_ready_only_when_it_is_said(api: ApiServer, call: Client) -> None:
+    api.ready = False
+    assert (await call("GET", "/readyz"))[0] == 503
+    assert (await call("GET", "/livez"))[0] == 200
+
+
+async def test_a_service_account_may_look_around_only(api: ApiServer, call: Client) -> None:
+    headers = bearer(api)
+    assert (await call("GET", "/apis", anonymous=True, headers=headers))[0] == 200
+    code, status = await call("GET", "/api/v1/namespaces/ns/pods", anonymous=True, headers=headers)
+    assert (code, status["reason"]) == (403, "Forbidden")
+    assert status["message"] == (
+        'pods is forbidden: User "system:serviceaccount:default:default" cannot list resource "pods" '
+        'in API group "" in the namespace "ns"'
+    )
+    path = "/apis/apps/v1/namespaces/ns/deployments/web/scale"
+    _, status = await call("PUT", path, {}, anonymous=True, headers=headers)
+    assert status["message"] == (
+        'deployments.apps "web" is forbidden: User "system:serviceaccount:default:default" cannot update resource '
+        '"deployments/scale" in API group "apps" in the namespace "ns"'
+    )
+    _, status = await call("GET", "/api/v1/nodes?watch=1", anonymous=True, headers=headers)
+    assert 'cannot watch resource "nodes" in API group "" at the cluster scope' in status["message"]
+
+
+@pytest.mark.parametrize("value", ["Bearer nonsense", "Basic YTpi", "Bearer a.b.c"])
+async def test_wrong_credentials_are_401_everywhere(call: Client, value: str) -> None:
+    for path in ("/api/v1/pods", "/version"):
+        code, _ = await call("GET", path, anonymous=True, headers={"Authorization": value})
+        assert code == 401
+
+
+async def test_a_token_dies_with_its_account(api: ApiServer, call: Client) -> None:
+    headers = bearer(api)
+    api.registry.delete(SERVICE_ACCOUNTS, "default", "default")
+    code, status = await call("GET", "/apis", anonymous=True, headers=headers)
+    assert code == 401 and "service account" in status["message"]
+
+
+async def test_a_token_is_issued_on_request(api: ApiServer, call: Client) -> None:
+    path = "/api/v1/namespaces/default/serviceaccounts/default/token"
+    code, made = await call("POST", path, {"spec": {"expirationSeconds": 600}})
+    assert (code, made["kind"]) == (201, "TokenRequest")
+    headers = {"Authorization": f"Bearer {made['status']['token']}"}
+    code, review = await call(
+        "POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, anonymous=True, headers=headers
+    )
+    assert (code, review["status"]["userInfo"]["username"]) == (201, "system:serviceaccount:default:default")
+    code, status = await call("POST", path, {"spec": {"expirationSeconds": 1}})
+    assert code == 422 and "10 minutes" in status["message"]
+
+
+async def test_access_reviews_tell_the_truth(api: ApiServer, call: Client) -> None:
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    question = {"spec": {"resourceAttributes": {"verb": "delete", "resource": "pods", "namespace": "default"}}}
+    code, review = await call("POST", path, question)
+    assert (code, review["status"]["allowed"]) == (201, True)
+    _, review = await call("POST", path, question, anonymous=True, headers=bearer(api))
+    assert review["status"]["allowed"] is False
+    code, _ = await call("GET", path)
+    assert code == 405
+
+
+async def test_the_administrator_is_who_the_certificate_says(call: Client) -> None:
+    _, review = await call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {})
+    assert review["status"]["userInfo"]["username"] == "kubernetes-admin"
+    assert "system:masters" in review["status"]["userInfo"]["groups"]
+
+
+async def test_aggregated_discovery_lists_every_resource(call: Client) -> None:
+    accept = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList,application/json"
+    found = set()
+    for path in ("/api", "/apis"):
+        code, headers, body = await call.full("GET", path, headers={"Accept": accept})
+        assert code == 200
+        assert headers["Content-Type"] == "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"
+        assert (body["kind"], body["apiVersion"]) == ("APIGroupDiscoveryList", "apidiscovery.k8s.io/v2")
+        for group in body["items"]:
+            for version in group["versions"]:
+                for resource in version["resources"]:
+                    found.add((group["metadata"].get("name", ""), version["version"], resource["resource"]))
+    assert found >= {(r.group, r.version, r.plural) for r in resources.RESOURCES}
+
+
+async def test_plain_discovery_lists_every_resource(call: Client) -> None:
+    assert (await call("GET", "/api"))[1]["versions"] == ["v1"]
+    _, groups = await call("GET", "/apis")
+    assert groups["kind"] == "APIGroupList"
+    paths = ["/api/v1", *(f"/apis/{g['preferredVersion']['groupVersion']}" for g in groups["groups"])]
+    found = set()
+    for path in paths:
+        _, body = await call("GET", path)
+        assert body["kind"] == "APIResourceList"
+        found |= {(body["groupVersion"], r["name"]) for r in body["resources"]}
+    assert found >= {(r.api_version, r.plural) for r in resources.RESOURCES}
+    assert ("apps/v1", "statefulsets/scale") in found
+    assert (await call("GET", "/apis/apps"))[1]["kind"] == "APIGroup"
+
+
+async def test_discovery_can_be_kept(call: Client) -> None:
+    _, headers, _ = await call.full("GET", "/apis")
+    code, _, body = await call.full("GET", "/apis", headers={"If-None-Match": headers["ETag"]})
+    assert (code, body) == (304, b"")
+
+
+async def test_openapi_documents_are_where_the_index_says(call: Client) -> None:
+    code, index = await call("GET", "/openapi/v3")
+    assert code == 200
+    code, document = await call("GET", index["paths"]["apis/apps/v1"]["serverRelativeURL"])
+    assert code == 200 and "io.k8s.api.apps.v1.StatefulSet" in document["components"]["schemas"]
+    assert (await call("GET", "/openapi/v3/apis/apps/v9"))[0] == 404
+    assert (await call("GET", "/openapi/v2"))[0] == 404
+
+
+@pytest.mark.parametrize(
+    ("accept", "form"),
+    [
+        ("", Form()),
+        ("*/*", Form()),
+        ("application/vnd.kubernetes.protobuf,application/json", Form()),
+        ("text/html,application/xhtml+xml,*/*;q=0.8", Form()),
+        (
+            "application/json;as=Table;v=v1;g=meta.k8s.io,application/json;as=Table;v=v1beta1;g=meta.k8s.io,*/*",
+            Form("application/json", "Table", "v1"),
+        ),
+        ("application/json;as=Table;v=v9;g=meta.k8s.io,application/json", Form()),
+        ("application/json;q=0.5,application/yaml", Form("application/yaml")),
+    ],
+)
+def test_the_first_form_that_can_be_served_is_taken(accept: str, form: Form) -> None:
+    assert negotiate(accept) == form
