@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from control_plane import CONTROL_PLANE, NAMESPACE, WORKER, WORKER2, ControlPlane
 
 from labsupport.embedded.controllers.scheduler import Scheduler
 from labsupport.embedded.objects import JSON, condition
 from labsupport.embedded.registry import DeleteOptions
 from labsupport.embedded.resources import NODES, PODS
-from tests.embedded.control_plane import CONTROL_PLANE, NAMESPACE, WORKER, WORKER2, ControlPlane
 
 AFTER = "no new claims to deallocate, preemption: 0/3 nodes are available"
 

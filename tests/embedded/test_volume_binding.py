@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from control_plane import NAMESPACE, WORKER, WORKER2, ControlPlane
 
 from labsupport.embedded.controllers.scheduler import Scheduler
 from labsupport.embedded.controllers.volume_binding import VolumeBindingController
@@ -13,7 +14,6 @@ from labsupport.embedded.resources import (
     PERSISTENT_VOLUMES,
     STORAGE_CLASSES,
 )
-from tests.embedded.control_plane import NAMESPACE, WORKER, WORKER2, ControlPlane
 
 
 @pytest.fixture

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from control_plane import NAMESPACE, ControlPlane
 
 from labsupport.embedded.controllers.volume_protection import ClaimProtectionController, VolumeProtectionController
 from labsupport.embedded.objects import JSON, is_terminating
 from labsupport.embedded.registry import DeleteOptions
 from labsupport.embedded.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
-from tests.embedded.control_plane import NAMESPACE, ControlPlane
 
 
 @pytest.fixture

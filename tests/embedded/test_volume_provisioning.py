@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from control_plane import NAMESPACE, WORKER, WORKER2, ControlPlane
 
 from labsupport.embedded.controllers.scheduler import Scheduler
 from labsupport.embedded.controllers.volume_binding import VolumeBindingController
@@ -11,7 +12,6 @@ from labsupport.embedded.controllers.volume_provisioning import LocalPathProvisi
 from labsupport.embedded.objects import annotations_of
 from labsupport.embedded.registry import DeleteOptions
 from labsupport.embedded.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
-from tests.embedded.control_plane import NAMESPACE, WORKER, WORKER2, ControlPlane
 
 
 class Disk:
