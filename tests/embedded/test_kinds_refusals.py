@@ -379,6 +379,14 @@ def test_the_data_of_a_controller_revision_is_immutable(registry: Registry) -> N
     assert causes(caught.value) == ['data: Invalid value: {"spec":{"x":1}}: field is immutable']
 
 
+def test_a_claim_template_is_a_complete_claim(registry: Registry) -> None:
+    bad = redis()
+    del bad["spec"]["volumeClaimTemplates"][0]["spec"]["accessModes"]
+    assert refused(registry, STATEFUL_SETS, bad["spec"]) == [
+        "spec.volumeClaimTemplates[0].spec.accessModes: Required value: at least 1 access mode is required"
+    ]
+
+
 def test_a_stateful_set_pod_may_mount_its_claims_only(registry: Registry) -> None:
     bad = redis()
     bad["spec"]["template"]["spec"]["containers"][0]["volumeMounts"][0]["name"] = "other"

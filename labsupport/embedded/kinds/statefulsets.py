@@ -8,6 +8,7 @@ from labsupport.embedded import field
 from labsupport.embedded.field import FieldError
 from labsupport.embedded.kinds import names
 from labsupport.embedded.kinds.kind import Column, Kind
+from labsupport.embedded.kinds.persistentvolumeclaims import default_spec, validate_spec
 from labsupport.embedded.kinds.pod_template import (
     CONTAINERS_COLUMN,
     DEFAULT_HISTORY_LIMIT,
@@ -94,7 +95,7 @@ class StatefulSetKind(Kind):
     def validate(self, obj: JSON) -> list[FieldError]:
         """Errors of a StatefulSet."""
         spec = obj["spec"]
-        claims = [(claim.get("metadata") or {}).get("name", "") for claim in spec.get("volumeClaimTemplates") or ()]
+        claims = spec.get("volumeClaimTemplates") or []
         errors: list[FieldError] = []
         if (policy := spec["podManagementPolicy"]) not in _POLICIES:
             text = "must be 'OrderedReady' or 'Parallel'"
@@ -102,12 +103,15 @@ class StatefulSetKind(Kind):
         errors += _validate_strategy(spec["updateStrategy"], "spec.updateStrategy")
         for key, value in spec["persistentVolumeClaimRetentionPolicy"].items():
             errors += one_of(value, ("Retain", "Delete"), f"spec.persistentVolumeClaimRetentionPolicy.{key}")
+        for index, claim in enumerate(claims):
+            errors += validate_spec(claim["spec"], f"spec.volumeClaimTemplates[{index}].spec")
         errors += not_negative(spec, ("replicas", "minReadySeconds"), "spec")
         errors += not_negative(spec.get("ordinals") or {}, ("start",), "spec.ordinals")
         if service := spec.get("serviceName"):
             errors += formatted(service, names.label(service), "spec.serviceName")
         errors += validate_selector(spec, "statefulset")
-        return errors + validate_matching_template(spec, "StatefulSet", claims=claims)
+        volumes = [claim["metadata"].get("name", "") for claim in claims]
+        return errors + validate_matching_template(spec, "StatefulSet", claims=volumes)
 
     def validate_update(self, new: JSON, old: JSON) -> list[FieldError]:
         """Errors of a change: only some fields of the spec may move."""
@@ -134,8 +138,8 @@ def _default_claim(claim: JSON) -> None:
     claim["kind"], claim["apiVersion"] = "PersistentVolumeClaim", "v1"
     claim["metadata"] = metadata = claim.get("metadata") or {}
     metadata.pop("creationTimestamp", None)
-    spec = claim["spec"] = claim.get("spec") or {}
-    spec["volumeMode"] = spec.get("volumeMode") or "Filesystem"
+    claim["spec"] = claim.get("spec") or {}
+    default_spec(claim["spec"])
     status = claim["status"] = claim.get("status") or {}
     status["phase"] = status.get("phase") or "Pending"
 
