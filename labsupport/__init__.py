@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from labsupport.chapter import begin, end, namespace
     from labsupport.checks import check, hint
+    from labsupport.errors import LabError, Refused
     from labsupport.kube import NotConnected, apps, core
     from labsupport.map_figure import lab_map
     from labsupport.name_lookup import Answer, lookup
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 __all__ = [
     "Answer",
     "CommandFailed",
+    "LabError",
     "Moment",
     "NotConnected",
     "Recording",
+    "Refused",
     "WaitFailed",
     "address",
     "apply",
@@ -57,6 +60,7 @@ __all__ = [
 _HOME = {
     "chapter": "begin end namespace",
     "checks": "check hint",
+    "errors": "LabError Refused",
     "kube": "NotConnected apps core",
     "map_figure": "lab_map",
     "name_lookup": "Answer lookup",

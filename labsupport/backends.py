@@ -20,7 +20,7 @@ CHOICES = ("auto", "embedded", "kind", "current")
 Progress = Callable[[str], None]
 
 
-class LabError(Exception):
+class CommandError(Exception):
     """Something the user can mend: says what happened, what was expected, and the command to type next."""
 
 
@@ -49,13 +49,13 @@ class Backend(Protocol):
     name: str
 
     def up(self, progress: Progress) -> str:
-        """Start the cluster, or find it running; returns a sentence on what was done. Raises LabError."""
+        """Start the cluster, or find it running; returns a sentence on what was done. Raises CommandError."""
 
     def down(self, progress: Progress) -> str:
-        """Remove the cluster and everything it left. Raises LabError."""
+        """Remove the cluster and everything it left. Raises CommandError."""
 
     def reset(self, progress: Progress) -> str:
-        """Make the cluster as new; addresses and the kubeconfig stay. Raises LabError."""
+        """Make the cluster as new; addresses and the kubeconfig stay. Raises CommandError."""
 
     def status(self) -> Status:
         """What is running."""
@@ -70,8 +70,8 @@ class NotThereYet:
     def __init__(self, name: str) -> None:
         self.name = name
 
-    def _refuse(self) -> LabError:
-        return LabError(
+    def _refuse(self) -> CommandError:
+        return CommandError(
             f"CLUSTER={self.name} is not there yet in this version of the course. "
             "Use the embedded cluster: `make lab CLUSTER=embedded`."
         )
@@ -98,12 +98,12 @@ class NotThereYet:
 
 
 def choose(wanted: str, progress: Progress = lambda text: None) -> Backend:
-    """The backend for a choice of CHOICES. Raises LabError for any other word, or when another cluster is up.
+    """The backend for a choice of CHOICES. Raises CommandError for any other word, or when another cluster is up.
 
     `auto` stays with the cluster that is there, else takes kind where it and an engine answer, else embedded.
     """
     if wanted not in CHOICES:
-        raise LabError(f"CLUSTER={wanted} is none of {', '.join(CHOICES)}. Say e.g. `make lab CLUSTER=embedded`.")
+        raise CommandError(f"CLUSTER={wanted} is none of {', '.join(CHOICES)}. Say e.g. `make lab CLUSTER=embedded`.")
     recorded = _recorded()
     if wanted == "auto":
         wanted = recorded or ("kind" if _kind_answers() else "embedded")
@@ -111,7 +111,9 @@ def choose(wanted: str, progress: Progress = lambda text: None) -> Backend:
             progress("kind and a container engine are here, but this version drives the embedded cluster only.")
             wanted = "embedded"
     elif recorded and recorded != wanted:
-        raise LabError(f"this lab runs on CLUSTER={recorded}. Say `make down` first, then `make lab CLUSTER={wanted}`.")
+        raise CommandError(
+            f"this lab runs on CLUSTER={recorded}. Say `make down` first, then `make lab CLUSTER={wanted}`."
+        )
     return _make(wanted)
 
 

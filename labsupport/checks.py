@@ -56,6 +56,8 @@ def _verdict(exercise: str, entry: dict[str, Any] | None, answer: object) -> str
     if answer is ...:
         return f"{exercise} TODO: {entry['question']}"
     expected = entry["answer"]
+    if entry.get("any_order") and isinstance(answer, (list, tuple)):
+        answer = set(answer)
     if _same(answer, expected):
         return f"{exercise} PASS: {entry['because']}"
     for wrong in entry.get("wrong") or ():
@@ -83,7 +85,7 @@ def _same(answer: object, expected: object) -> bool:
 
 
 def _shown(answer: object) -> str:
-    text = repr(answer)
+    text = repr(sorted(answer, key=str) if isinstance(answer, (set, frozenset)) else answer)
     return text if len(text) <= 60 else text[:57] + "..."
 
 

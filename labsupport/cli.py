@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from labsupport import backends, paths
-from labsupport.backends import LabError
+from labsupport.backends import CommandError
 
 _MARKS = {"ok": "ok  ", "note": "note", "fail": "FAIL"}
 
@@ -20,7 +20,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         return int(options.run(options))
-    except LabError as error:
+    except CommandError as error:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -110,7 +110,7 @@ def _doctor(options: argparse.Namespace) -> int:
 def _kubeconfig(options: argparse.Namespace) -> int:
     path = paths.kubeconfig_path()
     if not path.exists():
-        raise LabError("there is no kubeconfig yet. `lab up` starts the cluster and writes it.")
+        raise CommandError("there is no kubeconfig yet. `lab up` starts the cluster and writes it.")
     print(path)
     return 0
 
@@ -120,7 +120,7 @@ def _open(options: argparse.Namespace) -> int:
     notebook = paths.course_root() / "notebooks" / options.notebook
     if not notebook.exists():
         known = ", ".join(sorted(p.name for p in notebook.parent.glob("*.ipynb")))
-        raise LabError(f"there is no notebook {options.notebook}. There are: {known}.")
+        raise CommandError(f"there is no notebook {options.notebook}. There are: {known}.")
     environment = dict(os.environ)
     environment["KUBECONFIG"] = str(paths.kubeconfig_path())
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"

@@ -9,12 +9,13 @@ from typing import Any
 from kubernetes import client, config, dynamic
 from kubernetes.client.exceptions import ApiException
 
+from labsupport.errors import LabError
 from labsupport.paths import kubeconfig_path
 
 __all__ = ["ApiException", "NotConnected", "api_client", "apps", "core", "resource", "split_reference"]
 
 
-class NotConnected(Exception):
+class NotConnected(LabError):
     """There is no cluster to talk to; the message says how to get one."""
 
 

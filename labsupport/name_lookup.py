@@ -13,11 +13,12 @@ import dns.rcode
 import dns.rdatatype
 
 from labsupport import chapter, ports
+from labsupport.errors import LabError
 
 DOMAIN = "cluster.local"
 
 
-class LookupFailed(Exception):
+class LookupFailed(LabError):
     """The name server did not answer at all."""
 
 

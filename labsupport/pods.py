@@ -12,9 +12,10 @@ from kubernetes import client
 from kubernetes.stream import stream
 
 from labsupport import chapter, kube, ports
+from labsupport.errors import LabError
 
 
-class CommandFailed(Exception):
+class CommandFailed(LabError):
     """The command in the pod ended with another exit code than 0."""
 
 
@@ -86,14 +87,32 @@ def fetch(node_port: int, path: str = "/", *, timeout: float = 10) -> str:
 def reachable(host: str, port: int, *, timeout: float = 1) -> bool:
     """Whether a TCP connection from this notebook comes about within so many seconds.
 
+    An address to which only this machine's default route leads is out of reach, and is not even tried: the
+    cluster's networks are private, and packets for them have no business on the way to the internet.
+
     >>> reachable("10.244.1.7", 6379)
     False
     """
+    if _source_for(host) in (None, _source_for(_ELSEWHERE)):
+        return False
     try:
         with socket.create_connection((host, port), timeout):
             return True
     except OSError:
         return False
+
+
+_ELSEWHERE = "192.0.2.1"  # TEST-NET-1 (RFC 5737): nobody's, so only the default route leads there
+
+
+def _source_for(host: str) -> str | None:
+    """The address that this machine would send from; None where no route leads. Connecting UDP sends nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.connect((host, 9))
+        except OSError:
+            return None
+        return str(probe.getsockname()[0])
 
 
 def address(node_port: int) -> str:

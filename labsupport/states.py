@@ -24,6 +24,9 @@ def reached(kind: str, state: str) -> Callable[[Object | None], bool]:
     if (count := re.fullmatch(r"(\d+) ready", state)) and kind in _SETS:
         wanted = int(count[1])
         return lambda found: found is not None and _status(found).get("readyReplicas", 0) == wanted
+    if (count := re.fullmatch(r"(\d+) left", state)) and kind in _SETS:
+        most = int(count[1])
+        return lambda found: found is not None and _remaining(found) == most
     test = _TESTS.get((kind, state)) or _TESTS.get(("*", state))
     if test is None:
         raise ValueError(f"a {kind} is never {state!r}; it can be {', '.join(_known(kind))}")
@@ -87,6 +90,14 @@ def _all_ready(found: Object) -> bool:
         and status.get("replicas", 0) == wanted
         and status.get("readyReplicas", 0) == wanted
     )
+
+
+def _remaining(found: Object) -> int:
+    """How many pods there are, those that are stopping included; -1 while the status is about an older spec."""
+    status = _status(found)
+    if status.get("observedGeneration", 0) < found["metadata"].get("generation", 0):
+        return -1
+    return int(status.get("replicas", 0)) + int(status.get("terminatingReplicas") or 0)
 
 
 def _rolled_out(found: Object) -> bool:

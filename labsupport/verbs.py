@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from labsupport import chapter, kube
+from labsupport import chapter, errors, kube
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 MANAGER = "labsupport"
@@ -18,14 +18,16 @@ MANAGER = "labsupport"
 def apply(manifest: str | Path) -> None:
     """Create or change what a manifest describes, and say which: YAML text, or a file of notebooks/manifests.
 
-    Objects without a namespace go to the chapter's own. Raises ApiException with the server's own text.
+    Objects without a namespace go to the chapter's own. Raises Refused with the server's own text.
 
     >>> apply("manifests/web.yaml")
     service/web created
     statefulset.apps/web created
     """
     for obj in _documents(manifest):
-        print(f"{_reference(obj)} {_apply_one(obj)}")
+        with errors.readable():
+            done = _apply_one(obj)
+        print(f"{_reference(obj)} {done}")
 
 
 def manifest(file: str) -> None:
@@ -54,12 +56,15 @@ def patch(reference: str, change: dict[str, Any], *, say: str = "") -> None:
     pod/web-0 patched
     """
     resource, name = kube.split_reference(reference)
-    resource.patch(body=change, name=name, namespace=_space(resource), content_type="application/merge-patch+json")
+    with errors.readable():
+        resource.patch(body=change, name=name, namespace=_space(resource), content_type="application/merge-patch+json")
     print(say or f"{reference} patched")
 
 
-def delete(reference: str, *, grace: int | None = None, cascade: str = "background") -> None:
+def delete(reference: str, *, grace: int | None = None, cascade: str = "background", quiet: bool = False) -> None:
     """Ask for an object's deletion and return at once. `grace` is in seconds; cascade as kubectl's.
+
+    `quiet` prints nothing, for names that are random. Raises Refused with the server's own text.
 
     >>> delete("pod/web-0")
     pod/web-0 deletion asked for
@@ -68,8 +73,10 @@ def delete(reference: str, *, grace: int | None = None, cascade: str = "backgrou
     options: dict[str, Any] = {"propagationPolicy": cascade.capitalize()}
     if grace is not None:
         options["gracePeriodSeconds"] = grace
-    resource.delete(name=name, namespace=_space(resource), body=options)
-    print(f"{reference} deletion asked for")
+    with errors.readable():
+        resource.delete(name=name, namespace=_space(resource), body=options)
+    if not quiet:
+        print(f"{reference} deletion asked for")
 
 
 def objects(word: str, selector: str = "") -> list[Any]:
@@ -84,13 +91,14 @@ def objects(word: str, selector: str = "") -> list[Any]:
 
 
 def obj(reference: str) -> Any:
-    """One object, by `kind/name`. Raises ApiException 404.
+    """One object, by `kind/name`. Raises Refused when it is not there.
 
     >>> obj("statefulset/web").status.readyReplicas
     3
     """
     resource, name = kube.split_reference(reference)
-    return resource.get(name=name, namespace=_space(resource))
+    with errors.readable():
+        return resource.get(name=name, namespace=_space(resource))
 
 
 def _space(resource: Any) -> str | None:

@@ -9,19 +9,21 @@ from typing import Any
 from kubernetes import watch as client_watch
 
 from labsupport import chapter, kube, states
+from labsupport.errors import LabError
 
 Predicate = Callable[[dict[str, Any] | None], bool]
 
 
-class WaitFailed(Exception):
+class WaitFailed(LabError):
     """The state did not come: too late, or it never can. Says what was last seen and what to type next."""
 
 
-def wait(reference: str, state: str = "Ready", *, timeout: float = 60) -> None:
-    """Wait until `kind/name` is in a state, and say so in one line.
+def wait(reference: str, state: str = "Ready", *, timeout: float = 60, quiet: bool = False) -> None:
+    """Wait until `kind/name` is in a state, and say so in one line (unless `quiet`, for names that are random).
 
     States: Ready, Running, Pending, Succeeded, Failed, Bound, Deleted, Complete (a rollout), Stuck (a pod that
-    cannot start), or a number of ready replicas such as "2 ready". Fails early when the state cannot come any
+    cannot start); of a set "2 ready", and "1 left" when no more pods than that exist, stopping ones
+    included. Fails early when the state cannot come any
     more, for example when an image cannot be pulled. `timeout` is in seconds. Raises WaitFailed, ValueError.
 
     >>> wait("statefulset/web", "Ready")
@@ -31,8 +33,12 @@ def wait(reference: str, state: str = "Ready", *, timeout: float = 60) -> None:
     reached = states.reached(resource.kind, state)
     hopeless = states.hopeless(resource.kind, state, lambda selector: pods_of(selector))
     space = chapter.namespace() if resource.namespaced else ""
+    deadline = time.monotonic() + timeout
     until(resource, name, space, reached, state, timeout=timeout, hopeless=hopeless)
-    print(f"{reference} is {state}")
+    if state.endswith(" left"):
+        _await_endings(resource.get(name=name, namespace=space).to_dict(), deadline)
+    if not quiet:
+        print(f"{reference} is {state}" if not state[0].isdigit() else f"{reference} has {state}")
 
 
 def until(
@@ -69,6 +75,15 @@ def until(
         f"{kind}/{name} was not {state} within {timeout:g} s. Last seen: {states.describe(resource.kind, last)}. "
         f"Look at it with: !kubectl -n {namespace or 'default'} describe {kind} {name}"
     )
+
+
+def _await_endings(found: dict[str, Any], deadline: float) -> None:
+    """Wait for the pods of a set that are stopping: before 1.35 a ReplicaSet's status does not count them."""
+    pods = kube.resource("pods")
+    for pod in pods_of(found["spec"]["selector"].get("matchLabels") or {}):
+        if pod["metadata"].get("deletionTimestamp"):
+            name, left = pod["metadata"]["name"], max(0.0, deadline - time.monotonic())
+            until(pods, name, chapter.namespace(), lambda state: state is None, "Deleted", timeout=left)
 
 
 def pods_of(selector: dict[str, str]) -> list[dict[str, Any]]:

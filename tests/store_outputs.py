@@ -51,7 +51,7 @@ def store(file: Path) -> bool:
     try:
         client.execute()
     except CellExecutionError as error:
-        print(f"{file.name}: a cell failed, nothing is stored\n{error}", file=sys.stderr)
+        print(f"{file.name}: a cell failed, nothing is stored: {error.ename}: {error.evalue}", file=sys.stderr)
         return False
     tidy(after)
     changed = keep_equal(after, before, committed(file))

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from labsupport import backends
-from labsupport.backends import Finding, LabError, Progress, Status
+from labsupport.backends import CommandError, Finding, Progress, Status
 from labsupport.embedded import launch
 from labsupport.embedded.launch import LaunchError
 from labsupport.embedded.node import images
@@ -28,28 +28,32 @@ class EmbeddedBackend:
         self.state = state
 
     def up(self, progress: Progress) -> str:
-        """Start the daemon and wait until nodes are Ready and DNS answers. Raises LabError with the remedy."""
+        """Start the daemon and wait until nodes are Ready and DNS answers. Raises CommandError with the remedy."""
         if sys.platform != "linux":
-            raise LabError(f"the embedded cluster needs Linux, this is {sys.platform}. On macOS and Windows use kind.")
+            raise CommandError(
+                f"the embedded cluster needs Linux, this is {sys.platform}. On macOS and Windows use kind."
+            )
         try:
             launched = launch.start(self.state, progress=progress)
         except LaunchError as error:
-            raise LabError(f"{error}\n`lab doctor` examines this machine.") from error
+            raise CommandError(f"{error}\n`lab doctor` examines this machine.") from error
         backends.record(self.name, self.state)
         if launched.already:
             return "The cluster was up already."
         return "The cluster is up: 3 nodes are Ready and DNS answers."
 
     def down(self, progress: Progress) -> str:
-        """Stop the daemon, and with it every pod; then remove the state. Raises LabError."""
+        """Stop the daemon, and with it every pod; then remove the state. Raises CommandError."""
         if not self.state.exists():
             return "There was no cluster."
         ran = self._stop()
         shutil.rmtree(self.state)
-        return "The cluster is removed, with all its data." if ran else "The cluster was not running; its data is removed."
+        return (
+            "The cluster is removed, with all its data." if ran else "The cluster was not running; its data is removed."
+        )
 
     def reset(self, progress: Progress) -> str:
-        """Remove all objects and all data, and start anew with the same addresses and keys. Raises LabError."""
+        """Remove all objects and all data, and start anew with the same addresses and keys. Raises CommandError."""
         if not self.state.exists():
             return self.up(progress)
         self._stop()
@@ -88,14 +92,16 @@ class EmbeddedBackend:
         try:
             return launch.stop(self.state)
         except LaunchError as error:
-            raise LabError(str(error)) from error
+            raise CommandError(str(error)) from error
 
     def _room(self) -> Finding:
         place = next(p for p in (self.state, *self.state.parents) if p.exists())
         usage = os.statvfs(place)
         free = usage.f_bavail * usage.f_frsize // 2**20
         if free < 200:
-            return Finding("disk", "fail", f"{free} MiB free at {place}", "free some space; the lab needs about 200 MiB")
+            return Finding(
+                "disk", "fail", f"{free} MiB free at {place}", "free some space; the lab needs about 200 MiB"
+            )
         return Finding("disk", "ok", f"{free} MiB free at {place}")
 
 

@@ -1,0 +1,47 @@
+"""Errors as a learner should meet them: one sentence, without a traceback through three libraries."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+
+from kubernetes.client.exceptions import ApiException
+
+
+class LabError(Exception):
+    """The base of the notebooks' errors. In a notebook only the message is shown."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"{type(self).__name__}: {self}"]
+
+
+class Refused(LabError):
+    """The cluster refused a request; the message is the server's own. `status` is the HTTP status code."""
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(f"{reason} ({status}): {message}" if reason else f"({status}) {message}")
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+
+@contextlib.contextmanager
+def readable() -> Iterator[None]:
+    """Turn the client's ApiException inside the block into Refused."""
+    try:
+        yield
+    except ApiException as error:
+        raise refused(error) from error
+
+
+def refused(error: ApiException) -> Refused:
+    """The Refused for a client's exception: what the Status in its body says."""
+    body = error.body.decode() if isinstance(error.body, bytes) else str(error.body or "")
+    try:
+        status = json.loads(body)
+    except ValueError:
+        status = {}
+    return Refused(
+        int(error.status or 0), str(status.get("reason", "")), str(status.get("message") or body or error.reason)
+    )
