@@ -118,6 +118,9 @@ class _Decoder:
         result: JSON = {}
         for key, item in value.items():
             field = kind.fields.get(key)
+            if field is not None and type(item) is str and field.type.kind == "string":
+                result[key] = item  # most fields, by far
+                continue
             inner = f"{path}.{key}" if path else key
             if field is None:
                 self.unknown.append(f'unknown field "{inner}"')

@@ -14,7 +14,7 @@ from labsupport.embedded.definitions import definition_name, definitions, json_t
 from labsupport.embedded.objects import JSON
 from labsupport.embedded.resources import RESOURCES, Resource
 
-_FORM = 1  # raise it when the documents change in form, so that clients forget the ones they keep
+_FORM = 2  # raise it when the documents change in form, so that clients forget the ones they keep
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _SCALE = Resource("autoscaling", "v1", "scales", "Scale")
@@ -24,6 +24,29 @@ _PATCH_TYPES = (
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
 )
+# The values of string types of the API, which the published schemas leave out and `kubectl explain` shows.
+_ENUMS = {
+    "Container.imagePullPolicy": ("Always", "IfNotPresent", "Never"),
+    "ContainerPort.protocol": ("SCTP", "TCP", "UDP"),
+    "DeploymentStrategy.type": ("Recreate", "RollingUpdate"),
+    "PersistentVolumeClaimSpec.volumeMode": ("Block", "Filesystem"),
+    "PersistentVolumeSpec.persistentVolumeReclaimPolicy": ("Delete", "Recycle", "Retain"),
+    "PersistentVolumeSpec.volumeMode": ("Block", "Filesystem"),
+    "PodSpec.dnsPolicy": ("ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"),
+    "PodSpec.restartPolicy": ("Always", "Never", "OnFailure"),
+    "ServicePort.protocol": ("SCTP", "TCP", "UDP"),
+    "ServiceSpec.externalTrafficPolicy": ("Cluster", "Local"),
+    "ServiceSpec.internalTrafficPolicy": ("Cluster", "Local"),
+    "ServiceSpec.ipFamilyPolicy": ("PreferDualStack", "RequireDualStack", "SingleStack"),
+    "ServiceSpec.sessionAffinity": ("ClientIP", "None"),
+    "ServiceSpec.type": ("ClusterIP", "ExternalName", "LoadBalancer", "NodePort"),
+    "StatefulSetSpec.podManagementPolicy": ("OrderedReady", "Parallel"),
+    "StatefulSetUpdateStrategy.type": ("OnDelete", "RollingUpdate"),
+    "StorageClass.reclaimPolicy": ("Delete", "Recycle", "Retain"),
+    "StorageClass.volumeBindingMode": ("Immediate", "WaitForFirstConsumer"),
+    "Taint.effect": ("NoExecute", "NoSchedule", "PreferNoSchedule"),
+    "Toleration.effect": ("NoExecute", "NoSchedule", "PreferNoSchedule"),
+}
 _CONNECTED = ("exec", "attach", "portforward", "proxy")  # subresources that are streams
 
 
@@ -196,9 +219,16 @@ def _schemas(roots: Iterable[str]) -> JSON:
     while pending:
         name = pending.pop()
         if name in known and name not in found:
-            found[name] = _schema(known[name])
+            found[name] = _with_enums(_schema(known[name]), name.rpartition(".")[2])
             pending += references(known[name])
     return dict(sorted(found.items()))
+
+
+def _with_enums(schema: JSON, struct: str) -> JSON:
+    for name, value in schema.get("properties", {}).items():
+        if choices := _ENUMS.get(f"{struct}.{name}"):
+            value["enum"] = list(choices)
+    return schema
 
 
 def _schema(schema: JSON) -> JSON:

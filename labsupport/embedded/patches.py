@@ -166,7 +166,8 @@ def _text(path: list[str]) -> str:
 def _unprocessable(why: str) -> ApiError:
     """422 with upstream's message; the cause, which upstream keeps to itself, is added to the details."""
     message = "the server rejected our request due to an error in our request"
-    return ApiError(422, "Invalid", message, {"causes": [{"reason": "FieldValueInvalid", "message": why}]})
+    cause = {"reason": "FieldValueInvalid", "message": why, "field": "patch"}
+    return ApiError(422, "Invalid", message, {"causes": [cause]})
 
 
 def apply_merge_patch(obj: JSON, patch: Any) -> JSON:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from labsupport.embedded import resources, schema
+from labsupport.embedded import openapi, resources, schema
 from labsupport.embedded.definitions import definitions
 from labsupport.embedded.errors import ApiError
 
@@ -194,6 +194,15 @@ def test_documents_are_closed_and_speak_openapi() -> None:
             assert part.partition('"')[0].removeprefix("#/components/schemas/") in schemas
 
 
+def test_enums_stand_on_fields_that_exist() -> None:
+    schemas = {}
+    for group in {r.group for r in resources.RESOURCES}:
+        schemas.update((schema.openapi_v3(group, "v1") or {})["components"]["schemas"])
+    for place in openapi._ENUMS:
+        struct, _, name = place.partition(".")
+        assert any(s["properties"][name].get("enum") for n, s in schemas.items() if n.endswith(f".{struct}")), place
+
+
 def test_apply_finds_field_validation_on_the_patch_of_its_kind() -> None:
     document = schema.openapi_v3("apps", "v1")
     assert document is not None
@@ -258,3 +267,4 @@ def test_kubectl_explain_prints_the_descriptions(server: str, tmp_path: Path) ->
     assert "FIELD: updateStrategy <StatefulSetUpdateStrategy>" in done.stdout
     assert "rollingUpdate\t<RollingUpdateStatefulSetStrategy>" in done.stdout
     assert "updateStrategy indicates the StatefulSetUpdateStrategy" in done.stdout
+    assert "enum: OnDelete, RollingUpdate" in done.stdout
