@@ -437,7 +437,6 @@ def test_a_terminating_claim_blocks_creation(cluster: FakeCluster) -> None:
     ]
     assert status(cluster)["replicas"] == 2
     cluster.change(PERSISTENT_VOLUME_CLAIMS, "data-redis-2", lambda c: c["metadata"].pop("finalizers"))
-    cluster.change(STATEFUL_SETS, "redis", lambda s: s["metadata"].update(annotations={"retry": "now"}))
     cluster.settle()
     assert cluster.names(PODS) == ["redis-0", "redis-1", "redis-2"]
 
@@ -555,8 +554,6 @@ def test_a_pod_that_matches_no_longer_is_released_and_its_name_blocks_the_next(c
     assert 'pods "redis-2" already exists' in cluster.errors
     assert cluster.events("FailedCreate") == []
     cluster.registry.delete(PODS, "default", "redis-2")
-    cluster.settle()
-    cluster.change(STATEFUL_SETS, "redis", lambda s: s["metadata"].update(annotations={"retry": "now"}))
     cluster.settle()
     assert len(cluster.ready_pods()) == 3
 

@@ -108,7 +108,7 @@ class Controller:
         """Reconcile until cancelled. Every existing object is queued first."""
         sources = self.sources()
         cancels = [
-            self.registry.subscribe(resource, lambda change, f=mapper: self._enqueue(f(change)))
+            self.registry.subscribe(resource, self._enqueuer(mapper))
             for resource, mapper in sources.items()
         ]
         try:
@@ -121,9 +121,12 @@ class Controller:
             for cancel in cancels:
                 cancel()
 
-    def _enqueue(self, keys: Iterable[str]) -> None:
-        for key in keys:
-            self.queue.add(key)
+    def _enqueuer(self, mapper: Callable[[Change], Iterable[str]]) -> Callable[[Change], None]:
+        def enqueue(change: Change) -> None:
+            for key in mapper(change):
+                self.queue.add(key)
+
+        return enqueue
 
     def _process(self, key: str) -> None:
         try:

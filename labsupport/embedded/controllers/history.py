@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from labsupport.embedded.controllers import adoption
@@ -32,6 +33,7 @@ _FNV_OFFSET, _FNV_PRIME = 0x811C9DC5, 0x01000193
 _HTML_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
 
+@lru_cache(maxsize=128)
 def fnv1_32(data: bytes) -> int:
     """The 32-bit FNV-1 hash (multiply, then xor)."""
     value = _FNV_OFFSET

@@ -7,13 +7,18 @@ from typing import TYPE_CHECKING
 
 from labsupport.embedded.controllers import adoption, history, statefulset_status
 from labsupport.embedded.controllers.controller import Controller
-from labsupport.embedded.controllers.statefulset_identity import is_member, revision_of
+from labsupport.embedded.controllers.statefulset_identity import (
+    claim_templates,
+    is_member,
+    parent_and_ordinal,
+    revision_of,
+)
 from labsupport.embedded.controllers.statefulset_pods import PodControl
 from labsupport.embedded.controllers.statefulset_update import Step
 from labsupport.embedded.controllers.workload_pods import next_availability
-from labsupport.embedded.objects import JSON, is_terminating, name_of, namespace_of, split_key
+from labsupport.embedded.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key
 from labsupport.embedded.recorder import EventRecorder
-from labsupport.embedded.resources import PODS, STATEFUL_SETS, Resource
+from labsupport.embedded.resources import PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS, Resource
 from labsupport.embedded.selectors import LabelSelector
 
 if TYPE_CHECKING:
@@ -30,11 +35,25 @@ class StatefulSetController(Controller):
         self._recorder = EventRecorder(registry, self.name)
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
-        """Sets themselves, and the sets of pods."""
+        """Sets themselves, the sets of pods, and those that wait for a name to become free."""
         return {
             STATEFUL_SETS: self.own_key,
-            PODS: lambda change: adoption.owner_keys(self.registry, STATEFUL_SETS, change),
+            PODS: lambda change: [
+                *adoption.owner_keys(self.registry, STATEFUL_SETS, change),
+                *self._waiting_for_name(change),
+            ],
+            PERSISTENT_VOLUME_CLAIMS: self._waiting_for_name,
         }
+
+    def _waiting_for_name(self, change: Change) -> list[str]:
+        """The sets to which the name of a deleted pod or claim belongs. Upstream only retries, with back-off."""
+        if change.type != "DELETED":
+            return []
+        stem, ordinal = parent_and_ordinal(change.object)
+        sets = self.registry.list(STATEFUL_SETS, namespace_of(change.object)) if ordinal >= 0 else []
+        if change.resource == PODS:
+            return [key_of(s) for s in sets if name_of(s) == stem]
+        return [key_of(s) for s in sets if any(f"{name_of(t)}-{name_of(s)}" == stem for t in claim_templates(s))]
 
     def reconcile(self, key: str) -> float | None:
         """One step of the set, and its status."""
