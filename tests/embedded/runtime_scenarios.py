@@ -153,6 +153,9 @@ async def a_start_that_is_given_up_leaves_nothing(lab: Lab) -> None:
         task = asyncio.create_task(lab.runtime.run(sandbox, lab.spec("busybox", "sleep", "100")))
         with contextlib.suppress(TimeoutError):
             lab.containers.append(await asyncio.wait_for(task, delay))
+    async with asyncio.timeout(5):  # the SIGCHLD handler's turns
+        while children():
+            await asyncio.sleep(0.01)
 
 
 async def a_stderr_only_container_can_be_followed_to_its_end(lab: Lab) -> None:

@@ -91,10 +91,25 @@ class Container:
 
 
 async def start_container(processes: Processes, sandbox: Sandbox, spec: ContainerSpec) -> Container:
-    """Start a container in a sandbox; returns when its namespaces exist and its program is being executed.
+    """Start a container in a sandbox; returns when the sandbox is complete and the program is being executed.
 
-    Raises StartError, and leaves nothing behind then.
+    Raises StartError, and leaves nothing behind then. Whoever gives up waiting does not stop it half way, where
+    bubblewrap's processes do not die with one another yet: it is ended when it has started.
     """
+    starting = asyncio.ensure_future(_start(processes, sandbox, spec))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        starting.add_done_callback(_end)
+        raise
+
+
+def _end(starting: asyncio.Future[Container]) -> None:
+    if not starting.cancelled() and not starting.exception():
+        starting.result().signal(signal.SIGKILL)
+
+
+async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec) -> Container:
     root = RootFilesystem(spec, sandbox.hostname)
     root.check()
     try:
@@ -129,10 +144,13 @@ async def start_container(processes: Processes, sandbox: Sandbox, spec: Containe
             await stderr.drained()
             raise StartError(f"failed to create container {spec.name}: {_last_line(spec)}")
         ended.cancel()
-        container = Container(spec, sandbox, processes, watcher, json.loads(said.splitlines()[0])["child-pid"])
+        container = Container(spec, sandbox, processes, watcher, _child_pid(said))
     except BaseException as e:
         if watcher:
             watcher.kill()
+        if said:
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(_child_pid(said), signal.SIGKILL)
         for pipe in pipes:
             pipe.close()
         log.close()
@@ -144,6 +162,10 @@ async def start_container(processes: Processes, sandbox: Sandbox, spec: Containe
             os.close(descriptor)
     container._watch(log, pipes)
     return container
+
+
+def _child_pid(status: bytearray) -> int:
+    return int(json.loads(status.splitlines()[0])["child-pid"])
 
 
 def _last_line(spec: ContainerSpec) -> str:

@@ -232,7 +232,7 @@ _TABLE = {
     "docker.io/valkey/valkey": _Row(r"8(\.\d+)*" + _FLAVOUR, "8.1", _valkey),
     "docker.io/library/redis": _Row(r"[78](\.\d+)*" + _FLAVOUR, "7.2", _redis),
     "docker.io/library/nginx": _Row(
-        r"(latest|mainline|1\.31(\.\d+)?|1)?(-?alpine|-trixie|-bookworm)?(-slim|-perl|-otel)?[\d.]*", "1.31", _nginx
+        r"(latest|mainline|1\.31(\.\d+)?|1)?(-?(alpine|trixie|bookworm)[\d.]*)?(-slim|-perl|-otel)?", "1.31", _nginx
     ),
     "docker.io/library/busybox": _Row(r"[\w.-]+", "1.37", _busybox),
     "registry.k8s.io/pause": _Row(r"3\.\d+(\.\d+)?", "3.10", _pause),
