@@ -111,9 +111,7 @@ def choose(wanted: str, progress: Progress = lambda text: None) -> Backend:
             progress("kind and a container engine are here, but this version drives the embedded cluster only.")
             wanted = "embedded"
     elif recorded and recorded != wanted:
-        raise CommandError(
-            f"this lab runs on CLUSTER={recorded}. Say `make down` first, then `make lab CLUSTER={wanted}`."
-        )
+        raise CommandError(f"this lab runs on CLUSTER={recorded}. Say `make down`, then `make lab CLUSTER={wanted}`.")
     return _make(wanted)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kubernetes import client
 
-from labsupport import kube, magics, waiting
+from labsupport import kube, shell, waiting
 
 LABEL = "course.lab/chapter"
 
@@ -27,7 +27,7 @@ def begin(chapter: str) -> None:
         kube.resource("serviceaccount"), "default", name, lambda found: found is not None, "there", timeout=30
     )
     _current = name
-    magics.register()
+    shell.prepare(name)
     print(f"namespace {name} is clean")
 
 

@@ -30,9 +30,7 @@ class EmbeddedBackend:
     def up(self, progress: Progress) -> str:
         """Start the daemon and wait until nodes are Ready and DNS answers. Raises CommandError with the remedy."""
         if sys.platform != "linux":
-            raise CommandError(
-                f"the embedded cluster needs Linux, this is {sys.platform}. On macOS and Windows use kind."
-            )
+            raise CommandError(f"the embedded cluster needs Linux, this is {sys.platform}. Elsewhere use CLUSTER=kind.")
         try:
             launched = launch.start(self.state, progress=progress)
         except LaunchError as error:
@@ -48,9 +46,7 @@ class EmbeddedBackend:
             return "There was no cluster."
         ran = self._stop()
         shutil.rmtree(self.state)
-        return (
-            "The cluster is removed, with all its data." if ran else "The cluster was not running; its data is removed."
-        )
+        return "The cluster is removed, with all its data." if ran else "It was not running; its data is removed."
 
     def reset(self, progress: Progress) -> str:
         """Remove all objects and all data, and start anew with the same addresses and keys. Raises CommandError."""
@@ -99,9 +95,7 @@ class EmbeddedBackend:
         usage = os.statvfs(place)
         free = usage.f_bavail * usage.f_frsize // 2**20
         if free < 200:
-            return Finding(
-                "disk", "fail", f"{free} MiB free at {place}", "free some space; the lab needs about 200 MiB"
-            )
+            return Finding("disk", "fail", f"{free} MiB free at {place}", "free some space: the lab needs 200 MiB")
         return Finding("disk", "ok", f"{free} MiB free at {place}")
 
 
