@@ -351,6 +351,21 @@ def test_the_image_of_a_pod_may_change(registry: Registry) -> None:
     assert registry.update(PODS, new)["metadata"]["generation"] == 2
 
 
+def test_scheduling_gates_are_only_opened(registry: Registry) -> None:
+    spec = {**pod_with(), "schedulingGates": [{"name": "example.com/a"}]}
+    made = registry.create(PODS, {"metadata": {"name": "p", "namespace": "default"}, "spec": spec})
+    assert made["status"]["conditions"][0]["reason"] == "SchedulingGated"
+    more, none = clone(made), clone(made)
+    more["spec"]["schedulingGates"].append({"name": "example.com/b"})
+    del none["spec"]["schedulingGates"]
+    with pytest.raises(ApiError) as caught:
+        registry.update(PODS, more)
+    assert causes(caught.value) == [
+        "spec.schedulingGates: Forbidden: only deletion is allowed, but found new scheduling gate 'example.com/b'"
+    ]
+    assert "schedulingGates" not in registry.update(PODS, none)["spec"]
+
+
 def test_a_pod_keeps_its_containers_and_tolerations(registry: Registry) -> None:
     made = registry.create(PODS, {"metadata": {"name": "p", "namespace": "default"}, "spec": pod_with()})
     more, fewer = clone(made), clone(made)

@@ -112,6 +112,7 @@ def validate_pod_update(new: JSON, old: JSON) -> list[FieldError]:
                 errors.append(field.required(f"spec.{key}[{index}].image"))
     errors += _validate_deadline_update(after, before)
     errors += _validate_added_tolerations(after.get("tolerations") or [], before.get("tolerations") or [])
+    errors += _validate_removed_gates(after, before)
     munged = _with_changeable_fields_of(before, after)
     if munged != before:
         errors.append(field.forbidden("spec", f"{ONLY_THESE_MAY_CHANGE}\n{unified(before, munged)}"))
@@ -143,13 +144,21 @@ def _validate_added_tolerations(new: list[JSON], old: list[JSON]) -> list[FieldE
     return [field.forbidden("spec.tolerations", text)]
 
 
+def _validate_removed_gates(after: JSON, before: JSON) -> list[FieldError]:
+    """Scheduling gates are opened one by one, never added."""
+    old = [gate.get("name") for gate in before.get("schedulingGates") or ()]
+    added = [gate.get("name") for gate in after.get("schedulingGates") or () if gate.get("name") not in old]
+    text = "only deletion is allowed, but found new scheduling gate '{}'"
+    return [field.forbidden("spec.schedulingGates", text.format(name)) for name in added]
+
+
 def _with_changeable_fields_of(before: JSON, after: JSON) -> JSON:
     """`after` with all that may change set back, so that any difference left is a forbidden one."""
     munged: JSON = clone(after)
     for key in ("containers", "initContainers"):
         for container, original in zip(munged.get(key) or (), before.get(key) or (), strict=True):
             container["image"] = original.get("image")
-    changeable = ["activeDeadlineSeconds", "tolerations"]
+    changeable = ["activeDeadlineSeconds", "tolerations", "schedulingGates"]
     if before.get("terminationGracePeriodSeconds", 0) < 0 and after.get("terminationGracePeriodSeconds") == 1:
         changeable.append("terminationGracePeriodSeconds")
     for key in changeable:
