@@ -85,9 +85,7 @@ def _merge_list(original: list[Any], patch: list[Any], field: Field, key: str) -
     return _ordered(merged, [identity(item) for item in patch], [identity(item) for item in original], identity)
 
 
-def _special_items(
-    original: list[Any], patch: list[Any], field: Field, key: str
-) -> tuple[list[Any], list[Any], bool]:
+def _special_items(original: list[Any], patch: list[Any], field: Field, key: str) -> tuple[list[Any], list[Any], bool]:
     """Carry out the `$patch` items of a list: what is left of both sides, and whether the patch replaces."""
     rest: list[Any] = []
     replaced = False
