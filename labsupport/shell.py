@@ -1,4 +1,4 @@
-"""The notebook's own shell: the magic `%%apply`, and commands such as `!kubectl get pods` in the chapter's namespace."""
+"""The notebook's shell: the magic `%%apply`, and `!kubectl get pods` in the chapter's namespace."""
 
 from __future__ import annotations
 
