@@ -83,6 +83,16 @@ def test_a_claim_of_the_default_class_waits_for_its_first_consumer(plane: Contro
     assert "volumeName" not in plane.get_claim()["spec"]
 
 
+def test_a_claim_whose_pod_cannot_be_placed_waits_for_that_pod() -> None:
+    plane = ControlPlane(VolumeBindingController)
+    plane.claim(storageClassName="standard")
+    plane.settle()
+    plane.pod("a", claim="data")
+    plane.registry.modify(PERSISTENT_VOLUME_CLAIMS, NAMESPACE, "data", lambda new: new["metadata"].update(labels={}))
+    plane.settle()
+    assert plane.events("data", "WaitForPodScheduled") == ["waiting for pod a to be scheduled"]
+
+
 def test_a_claim_without_class_gets_the_default_one_when_it_appears(plane: ControlPlane) -> None:
     plane.registry.delete(STORAGE_CLASSES, "", "standard")
     plane.claim()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from labsupport.embedded import quantity
 from labsupport.embedded.objects import JSON, labels_of, name_of
+from labsupport.embedded.quantities import parse
 
 # What a container that asks for nothing counts as when nodes are compared (scheduler/util/pod_resources.go).
 DEFAULT_CPU = 100  # thousandths of a core
@@ -16,8 +15,7 @@ DEFAULT_MEMORY = 200 * 1024 * 1024  # bytes
 
 def amount(resource: str, text: str) -> int:
     """A quantity as the scheduler counts it: CPU in thousandths of a core, all else in units; rounded up."""
-    value = quantity.parse(text)
-    return math.ceil(value * 1000 if resource == "cpu" else value)
+    return parse(text).milli if resource == "cpu" else parse(text).value
 
 
 def amounts(quantities: dict[str, str] | None) -> dict[str, int]:

@@ -31,6 +31,7 @@ class VolumeBindingController(Controller):
         """Prepare to run on the registry."""
         super().__init__(registry)
         self._events = EventRecorder(registry, COMPONENT)
+        self._told: set[str] = set()  # the claims that were told to wait, by uid
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
         """Claims and volumes, each waking the other; storage classes wake the claims that wait."""
@@ -171,7 +172,10 @@ class VolumeBindingController(Controller):
             for p in self.registry.list(PODS, namespace_of(claim))
             if not p["spec"].get("nodeName") and name_of(claim) in matching.claims_of(p)
         ]
-        if pods:
+        # Upstream sees a claim before the pod that is made right after it; here both may be there at once.
+        first = uid_of(claim) not in self._told
+        self._told.add(uid_of(claim))
+        if pods and not first:
             noun = "pod" if len(pods) == 1 else "pods"
             message, reason = f"waiting for {noun} {','.join(pods)} to be scheduled", "WaitForPodScheduled"
         else:
@@ -226,6 +230,7 @@ class VolumeBindingController(Controller):
 
     def _bind(self, volume: JSON, claim: JSON) -> None:
         """Make both ends point at each other: volume, volume's phase, claim, claim's phase, in upstream's order."""
+        self._told.discard(uid_of(claim))
         volume = self._point_volume(volume, claim)
         self._set_volume_phase(volume, "Bound")
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from labsupport.embedded import quantity
 from labsupport.embedded.controllers.node_selector import volume_allows
 from labsupport.embedded.objects import (
     JSON,
@@ -17,6 +15,7 @@ from labsupport.embedded.objects import (
     namespace_of,
     uid_of,
 )
+from labsupport.embedded.quantities import Quantity, parse
 from labsupport.embedded.resources import STORAGE_CLASSES
 from labsupport.embedded.selectors import LabelSelector
 
@@ -78,15 +77,15 @@ def refers_to(volume: JSON, claim: JSON) -> bool:
     return not reference.get("uid") or reference["uid"] == uid_of(claim)
 
 
-def capacity(volume: JSON) -> Decimal:
+def capacity(volume: JSON) -> Quantity:
     """Bytes that the volume offers."""
-    return quantity.parse((volume["spec"].get("capacity") or {}).get("storage", "0"))
+    return parse((volume["spec"].get("capacity") or {}).get("storage", "0"))
 
 
-def request(claim: JSON) -> Decimal:
+def request(claim: JSON) -> Quantity:
     """Bytes that the claim asks for."""
     resources = claim["spec"].get("resources") or {}
-    return quantity.parse((resources.get("requests") or {}).get("storage", "0"))
+    return parse((resources.get("requests") or {}).get("storage", "0"))
 
 
 def misfit(volume: JSON, claim: JSON) -> str:

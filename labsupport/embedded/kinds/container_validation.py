@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from labsupport.embedded import field, quantity
+from labsupport.embedded import field, quantities
 from labsupport.embedded.field import FieldError
 from labsupport.embedded.kinds import names
 from labsupport.embedded.kinds.downward import validate_field_ref
@@ -223,11 +223,11 @@ def _validate_resources(resources: JSON, path: str) -> list[FieldError]:
     for key, amounts in (("limits", limits), ("requests", requests)):
         for name, amount in amounts.items():
             errors += _validate_resource_name(name, f"{path}.{key}[{name}]")
-            if quantity.parse(amount) < 0:
+            if quantities.parse(amount).amount < 0:
                 errors.append(field.invalid(f"{path}.{key}[{name}]", str(amount), NOT_NEGATIVE))
     for name, amount in requests.items():
         limit = limits.get(name)
-        if limit is not None and quantity.parse(amount) > quantity.parse(limit):
+        if limit is not None and quantities.parse(amount) > quantities.parse(limit):
             text = f"must be less than or equal to {name} limit of {limit}"
             errors.append(field.invalid(f"{path}.requests", str(amount), text))
     return errors

@@ -9,7 +9,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
-from labsupport.embedded import errors, quantity
+from labsupport.embedded import errors, quantities
 from labsupport.embedded.kinds.pod_defaults import FILE_MODE, all_containers
 from labsupport.embedded.objects import JSON, name_of, namespace_of, random_suffix
 from labsupport.embedded.resources import PODS, SERVICE_ACCOUNTS
@@ -128,5 +128,5 @@ def qos_class(spec: JSON) -> str:
 
 def _amounts(container: JSON, key: str) -> dict[str, Decimal]:
     amounts = ((container.get("resources") or {}).get(key) or {}).items()
-    found = {name: quantity.parse(amount) for name, amount in amounts if name in _QOS_RESOURCES}
+    found = {name: quantities.parse(amount).amount for name, amount in amounts if name in _QOS_RESOURCES}
     return {name: amount for name, amount in found.items() if amount > 0}
