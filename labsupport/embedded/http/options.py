@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 EXACT = "Exact"
 NOT_OLDER_THAN = "NotOlderThan"
 
+_WHOLE_NUMBER = re.compile(r"-?[0-9]{1,18}")  # what fits into an int64
+_LONGEST_GRACE = 2**31 - 1  # seconds: the end must still be a date
 _TRUE = ("1", "t", "T", "true", "TRUE", "True")
 _FALSE = ("0", "f", "F", "false", "FALSE", "False", "")
 
@@ -68,7 +71,7 @@ def revision_of(text: str) -> int:
     """A resourceVersion as a number; "" is 0. Raises ApiError 400."""
     if not text:
         return 0
-    if not (text.isascii() and text.isdigit()):
+    if not _WHOLE_NUMBER.fullmatch(text) or text.startswith("-"):
         raise invalid_options("ListOptions", [field.invalid("resourceVersion", text, "must be a whole number")])
     return int(text)
 
@@ -157,7 +160,7 @@ def delete_options(query: MultiMapping[str], body: JSON | None) -> DeleteOptions
     if orphan is not None:
         propagation = "Orphan" if orphan else "Background"
     return DeleteOptions(
-        grace_seconds=None if grace is None else (grace if grace >= 0 else 1),  # as upstream: below 0 is 1
+        grace_seconds=None if grace is None else (min(grace, _LONGEST_GRACE) if grace >= 0 else 1),  # as upstream: 1
         propagation=propagation,
         uid=preconditions.get("uid"),
         resource_version=preconditions.get("resourceVersion"),
@@ -191,10 +194,9 @@ def integer(query: Mapping[str, str], name: str) -> int | None:
     value = query.get(name, "")
     if not value:
         return None
-    try:
-        return int(value)
-    except ValueError as error:
-        raise bad_request(f'strconv.ParseInt: parsing "{value}": invalid syntax (the parameter {name})') from error
+    if not _WHOLE_NUMBER.fullmatch(value):
+        raise bad_request(f'strconv.ParseInt: parsing "{value}": invalid syntax (the parameter {name})')
+    return int(value)
 
 
 def invalid_options(type_name: str, problems: list[FieldError]) -> ApiError:

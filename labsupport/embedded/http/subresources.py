@@ -98,6 +98,8 @@ async def token(call: Call) -> web.Response:
     account = call.registry.get(SERVICE_ACCOUNTS, namespace(call), call.target.name)
     request = body.decode(await body.read(call.request), body.content_type(call.request), "TokenRequest")
     spec = request.get("spec") or {}
+    if not isinstance(spec, dict) or not isinstance(spec.get("boundObjectRef") or {}, dict):
+        raise bad_request("TokenRequest: spec and spec.boundObjectRef must be objects")
     audiences, seconds = spec.get("audiences") or [], spec.get("expirationSeconds", _TOKEN_SECONDS)
     if not isinstance(audiences, list) or not isinstance(seconds, int):
         raise bad_request("TokenRequest: spec.audiences must be an array and spec.expirationSeconds an integer")
