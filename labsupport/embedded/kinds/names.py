@@ -167,10 +167,3 @@ def dns_label(name: str, prefix: bool) -> list[str]:
 def dns_1035_label(name: str, prefix: bool) -> list[str]:
     """The name rule of Service."""
     return label_1035(_unmask(name, prefix))
-
-
-def path_segment(name: str, prefix: bool) -> list[str]:
-    """The name rule of roles and bindings: whatever may stand between two slashes of a URL."""
-    if not prefix and name in (".", ".."):
-        return [f"may not be '{name}'"]
-    return [f"may not contain '{c}'" for c in ("/", "%") if c in name]
