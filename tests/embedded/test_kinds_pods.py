@@ -130,6 +130,16 @@ def test_a_limit_is_a_request_and_the_host_port_is_the_container_port_on_the_hos
     assert container["ports"] == [{"containerPort": 80, "protocol": "TCP", "hostPort": 80}]
 
 
+def test_hooks_and_probes_over_http_get_path_and_scheme() -> None:
+    lifecycle = {"preStop": {"httpGet": {"port": 80}}, "stopSignal": "SIGINT"}
+    obj = pod(lifecycle=lifecycle, livenessProbe={"httpGet": {"port": 80}})
+    default_pod(obj)
+    container = obj["spec"]["containers"][0]
+    expected = {"port": 80, "path": "/", "scheme": "HTTP"}
+    assert container["livenessProbe"]["httpGet"] == container["lifecycle"]["preStop"]["httpGet"] == expected
+    assert container["lifecycle"]["stopSignal"] == "SIGINT"
+
+
 @pytest.mark.parametrize("where", ["pod", "account"])
 def test_the_token_is_left_out_where_it_is_not_wanted(registry: Registry, where: str) -> None:
     obj = pod()

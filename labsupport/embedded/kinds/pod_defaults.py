@@ -80,8 +80,8 @@ def _default_container(container: JSON) -> None:
     for name in _PROBES:
         if probe := container.get(name):
             _default_probe(probe)
-    for hook in (container.get("lifecycle") or {}).values():
-        _default_handler(hook)
+    for name in ("postStart", "preStop"):
+        _default_handler((container.get("lifecycle") or {}).get(name) or {})
 
 
 def _is_latest(image: str) -> bool:
