@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-SHUTDOWN_SECONDS = 5.0  # that containers get to end in when the daemon stops
+SHUTDOWN_SECONDS = 2.0  # that containers get to end in when the daemon stops
 
 # (namespace, service account, its uid, audiences, seconds, (pod name, pod uid)) -> token
 IssueToken = Callable[[str, str, str, list[str], int, tuple[str, str]], str]
@@ -149,6 +149,7 @@ class NodeAgent:
             for directory in _entries(context.pods_directory):
                 if directory.name not in pods or is_pod_finished(pods[directory.name]):
                     shutil.rmtree(directory, ignore_errors=True)
+            shutil.rmtree(context.trash, ignore_errors=True)
             for directory in _entries(context.logs_directory):
                 if directory.name.rpartition("_")[2] not in pods:
                     shutil.rmtree(directory, ignore_errors=True)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,7 +13,7 @@ from labsupport.embedded.node.backoff import Backoff
 from labsupport.embedded.node.environment import Placement
 from labsupport.embedded.node.image_pull import ImagePuller
 from labsupport.embedded.node.projected_files import TokenSource
-from labsupport.embedded.objects import JSON, name_of, namespace_of, uid_of
+from labsupport.embedded.objects import JSON, name_of, namespace_of, random_suffix, uid_of
 from labsupport.embedded.settings import NodeSettings
 
 if TYPE_CHECKING:
@@ -48,6 +50,19 @@ class NodeContext:
     def logs_directory(self) -> Path:
         """Where each pod has a directory of logs, as in /var/log/pods."""
         return self.directory / "logs"
+
+    @property
+    def trash(self) -> Path:
+        """Where directories go that are being removed; emptied when the agent starts."""
+        return self.directory / "trash"
+
+    def discard(self, directory: Path) -> None:
+        """Take a directory out of the node at once, and remove it by and by; nothing when it does not exist."""
+        if directory.exists():
+            self.trash.mkdir(parents=True, exist_ok=True)
+            doomed = self.trash / f"{directory.name}.{random_suffix()}"
+            directory.rename(doomed)
+            asyncio.get_running_loop().run_in_executor(None, lambda: shutil.rmtree(doomed, ignore_errors=True))
 
     def pod_directory(self, pod: JSON) -> Path:
         """The pod's own directory."""

@@ -13,6 +13,7 @@ from labsupport.embedded.objects import JSON, condition, is_condition_true, now
 
 OWNED_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 FINISHED = ("Succeeded", "Failed")
+LOST = 137  # the exit code of a container that was lost with its node
 
 
 @dataclass
@@ -69,7 +70,9 @@ class ContainerState:
         ended: JSON = {"exitCode": exit_code, "reason": reason}
         if message:
             ended["message"] = message
-        ended |= {"startedAt": began, "finishedAt": finished_at, "containerID": self.container_id}
+        ended |= {"startedAt": began, "finishedAt": finished_at}
+        if self.container_id:
+            ended["containerID"] = self.container_id
         self.state = {"terminated": ended}
         # An init container that did its work counts as ready for good (convertToAPIContainerStatuses).
         self.ready = self.init and not self.sidecar and exit_code == 0
@@ -98,6 +101,27 @@ class ContainerState:
         if mounts:
             entry["volumeMounts"] = mounts
         return entry
+
+
+def initial_states(pod: JSON) -> dict[str, ContainerState]:
+    """The states of the pod's containers when a node takes it up; what its status says to be running is lost."""
+    spec, status = pod["spec"], pod.get("status") or {}
+    entries = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
+    known = {entry["name"]: entry for entry in entries}
+    init = spec.get("initContainers") or []
+    states = {}
+    for container in (*init, *spec["containers"]):
+        name, is_init = container["name"], container in init
+        if name in known:
+            state = restored(known[name], container, init=is_init)
+            if state.running:
+                state.end(LOST, "Error", now(), "The node was stopped while the container ran.")
+        else:
+            sidecar = is_init and container.get("restartPolicy") == "Always"
+            state = ContainerState(name, container["image"], init=is_init, sidecar=sidecar)
+            state.wait("PodInitializing" if init else "ContainerCreating")
+        states[name] = state
+    return states
 
 
 def restored(entry: JSON, spec: JSON, *, init: bool) -> ContainerState:

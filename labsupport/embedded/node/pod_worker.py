@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import shutil
 import time
 from typing import TYPE_CHECKING
 
@@ -21,7 +20,7 @@ from labsupport.embedded.node.container_instance import PROBES, ContainerInstanc
 from labsupport.embedded.node.container_start import ContainerWait, prepare
 from labsupport.embedded.node.image_pull import ImageWait
 from labsupport.embedded.node.node_context import NodeContext, pod_text
-from labsupport.embedded.node.pod_status import FINISHED, ContainerState, pod_status, restored
+from labsupport.embedded.node.pod_status import FINISHED, ContainerState, initial_states, pod_status
 from labsupport.embedded.node.projected_files import VolumeError
 from labsupport.embedded.node.restart_rules import should_restart
 from labsupport.embedded.node.spec import ExitStatus, StartError
@@ -42,7 +41,6 @@ log = logging.getLogger(__name__)
 
 RETRY_FIRST = 0.5  # seconds until volumes or the sandbox are tried again, doubling up to RETRY_MOST
 RETRY_MOST = 122.0
-LOST = 137  # the exit code of a container that was lost with its node
 
 
 class PodWorker:
@@ -57,6 +55,7 @@ class PodWorker:
         self._finished_at: dict[str, float] = {}  # by container, on the clock of the restart back-off
         self._retry_at: dict[str, float] = {}  # by container, time.monotonic()
         self._failures = 0
+        self._mounted = False
         self._sandbox: Sandbox | None = None
         self._pod_ip = ""
         self._started_at = now()
@@ -118,7 +117,7 @@ class PodWorker:
         await self._close_sandbox()
         if not self._gone:
             self.publish(terminal=True)
-        await self._clean_up()
+        self._clean_up()
         if not self._gone:
             options = DeleteOptions(grace_seconds=0, uid=uid_of(self.pod))
             with contextlib.suppress(ApiError):
@@ -147,10 +146,10 @@ class PodWorker:
 
     async def _sync(self) -> float | None:
         """One step towards the spec; returns the seconds until it must look again on its own."""
-        self.publish()
-        if (self.pod.get("status") or {}).get("phase") in FINISHED:
+        if (self.pod.get("status") or {}).get("phase") in FINISHED or self._is_finished():
             await self._finish()
             return None
+        self.publish()
         refused = refusals(self.pod)
         if refused:
             self._refuse("; ".join(refused))
@@ -162,25 +161,26 @@ class PodWorker:
             self._failed = ("DeadlineExceeded", message)
             await self._finish()
             return None
-        if self._is_finished():
-            await self._finish()
-            return None
         if not await self._ready_to_start():
             return self._next_retry()
         delays = [await self._start_containers(), left, self._volumes.seconds_to_renewal()]
-        self.publish()
         if self._is_finished():
             await self._finish()
             return None
+        self.publish()
         return min((d for d in delays if d is not None), default=None)
 
     async def _ready_to_start(self) -> bool:
         """Have volumes and a sandbox; False when that has to be tried again."""
-        try:
-            self._volumes.set_up(self.pod, self._placement())
-        except VolumeError as error:
-            self._events[""]("Warning", "FailedMount", str(error))
-            return False
+        if not self._mounted:
+            try:
+                self._volumes.set_up(self.pod, self._placement())
+            except VolumeError as error:
+                self._events[""]("Warning", "FailedMount", str(error))
+                return False
+            self._mounted = True
+        elif self._volumes.seconds_to_renewal() == 0:
+            self._volumes.refresh(self.pod, self._placement())
         if self._sandbox is None:
             spec = self.pod["spec"]
             node = self._context.node.name
@@ -197,7 +197,6 @@ class PodWorker:
                 return False
             self._pod_ip = self._sandbox.ip
             self._write_etc_files()
-            self._volumes.refresh(self.pod, self._placement())  # the downward API knows the address now
         self._failures = 0
         return True
 
@@ -439,14 +438,14 @@ class PodWorker:
         await self._stop_containers()
         await self._close_sandbox()
         self.publish(terminal=True)
-        await asyncio.to_thread(shutil.rmtree, self._context.pod_directory(self.pod), ignore_errors=True)
+        self._context.discard(self._context.pod_directory(self.pod))
 
-    async def _clean_up(self) -> None:
+    def _clean_up(self) -> None:
         self._context.images.forget(uid_of(self.pod))
         for name in self.states:
             self._context.restarts.forget(f"{uid_of(self.pod)}_{name}")
-        for directory in (self._context.pod_directory(self.pod), self._context.pod_logs(self.pod)):
-            await asyncio.to_thread(shutil.rmtree, directory, ignore_errors=True)
+        self._context.discard(self._context.pod_directory(self.pod))
+        self._context.discard(self._context.pod_logs(self.pod))
 
     # ------------------------------------------------------------- status
 
@@ -477,26 +476,11 @@ class PodWorker:
         self._specs = {c["name"]: c for c in (*(spec.get("initContainers") or ()), *spec["containers"])}
 
     def _load_containers(self) -> None:
-        """Take the containers' states from the pod; what ran when the node stopped counts as killed."""
         self._load_specs()
-        spec, status = self.pod["spec"], self.pod.get("status") or {}
-        known = {
-            s["name"]: s
-            for s in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
-        }
-        init = {c["name"] for c in spec.get("initContainers") or ()}
-        for name, container in self._specs.items():
-            path = f"spec.{'initContainers' if name in init else 'containers'}{{{name}}}"
+        self.states = initial_states(self.pod)
+        for name, state in self.states.items():
+            path = f"spec.{'initContainers' if state.init else 'containers'}{{{name}}}"
             self._events[name] = self._context.events_of(lambda: self.pod, path)
-            if name in known:
-                state = restored(known[name], container, init=name in init)
-                if state.running:
-                    state.end(LOST, "Error", now(), "The node was stopped while the container ran.")
-            else:
-                sidecar = name in init and container.get("restartPolicy") == "Always"
-                state = ContainerState(name, container["image"], init=name in init, sidecar=sidecar)
-                state.wait("PodInitializing" if init else "ContainerCreating")
-            self.states[name] = state
 
     def _note_lost_sandbox(self) -> None:
         """Say so when the pod had a sandbox before the node was stopped; in a new one the init containers run again."""

@@ -1,9 +1,10 @@
 """Startup, liveness and readiness probes (pkg/kubelet/prober, pkg/probe).
 
-One deliberate deviation from upstream: until a startup or readiness probe has first succeeded, and only when
-its initialDelaySeconds is 0, attempts that fail within a second of the container's start are repeated after
-10, 20, 40 ... ms instead of after periodSeconds, and do not count as failures. A server that needs 50 ms is
-Ready after about 70, not after a whole period.
+One deliberate deviation from upstream: until a probe has first succeeded, and only when its initialDelaySeconds
+is 0, attempts that fail within a second of the container's start are repeated after 10, 20, 40 ... ms instead
+of after periodSeconds, and do not count as failures. A server that needs 50 ms is Ready after about 70, not
+after a whole period. (Upstream notices a container about a second after its start, and probes it only then:
+here the first attempts would nearly always come too early.)
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ class Prober:
         """Probe until cancelled; a startup probe ends once it has a result, a liveness probe once it failed."""
         delay = self._probe.get("initialDelaySeconds") or 0
         period = self._probe.get("periodSeconds") or 10
-        eager_until = time.monotonic() + EAGER_SECONDS if not delay and self.kind != "Liveness" else 0.0
+        eager_until = time.monotonic() + EAGER_SECONDS if not delay else 0.0
         eager_wait = EAGER_FIRST
         last, runs = UNKNOWN, 0
         current: bool | None = None

@@ -55,12 +55,15 @@ class PodVolumes:
         self._directory = directory / "volumes"
         self._projector = Projector(registry, tokens)
         self._paths: dict[str, Path] = {}
+        self._read_only: set[str] = set()  # volumes that no container may write: those made from objects
 
     def set_up(self, pod: JSON, placement: Placement) -> None:
         """Make every volume ready; safe to repeat. Raises VolumeError naming the first that is not ready."""
         for volume in pod["spec"].get("volumes") or ():
             try:
                 self._paths[volume["name"]] = self._set_up(pod, volume, placement)
+                if _source_of(volume) in _OBJECT_BACKED or _claims_read_only(volume):
+                    self._read_only.add(volume["name"])
             except VolumeError as error:
                 raise VolumeError(f'MountVolume.SetUp failed for volume "{volume["name"]}" : {error}') from error
             except OSError as error:
@@ -90,7 +93,8 @@ class PodVolumes:
                 below = expand(mount["subPathExpr"], env.get)
             if below:
                 path = _below(path, below, mount["name"])
-            found.append(Binding(path, mount["mountPath"], bool(mount.get("readOnly"))))
+            read_only = bool(mount.get("readOnly")) or mount["name"] in self._read_only
+            found.append(Binding(path, mount["mountPath"], read_only))
         return found
 
     def _set_up(self, pod: JSON, volume: JSON, placement: Placement) -> Path:
@@ -226,6 +230,10 @@ def _below(volume: Path, below: str, name: str) -> Path:
     except OSError as error:
         raise ConfigError(f'failed to prepare subPath for volumeMount "{name}" : {error.strerror}') from error
     return target.resolve()
+
+
+def _claims_read_only(volume: JSON) -> bool:
+    return bool((volume.get("persistentVolumeClaim") or {}).get("readOnly"))
 
 
 def _source_of(volume: JSON) -> str:
