@@ -7,6 +7,7 @@ volumes. Nothing of the host's /home, /root, /var, /opt, /usr/local or /srv can 
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
@@ -43,7 +44,12 @@ _CAPABILITIES = (
 )
 
 
-def _host_mounts() -> Iterator[Mount]:
+@functools.cache
+def _host_mounts() -> tuple[Mount, ...]:
+    return tuple(_find_host_mounts())
+
+
+def _find_host_mounts() -> Iterator[Mount]:
     for parent, names in (("/usr", _USR), ("/usr/share", _USR_SHARE), ("/etc", _ETC)):
         for name in names:
             source = Path(parent, name)
@@ -54,6 +60,7 @@ def _host_mounts() -> Iterator[Mount]:
             yield Mount(Path("/", name), f"/{name}", read_only=True)
 
 
+@functools.cache
 def _host_links() -> dict[str, str]:
     return {f"/{name}": os.readlink(f"/{name}") for name in _MERGED if Path("/", name).is_symlink()}
 
@@ -168,14 +175,16 @@ class RootFilesystem:
 
     def _directories(self) -> list[str]:
         """All directories, parents first: those that bwrap makes by itself, others may not enter."""
-        leaves = {*_DIRECTORIES, *self._spec.image.directories, self._spec.working_dir}
-        inner = [*(m.target for m in (*self._system, *self._mounts)), *self._files, *self._links]
-        found = {PurePosixPath(path) for path in leaves}
-        found.update(PurePosixPath(path).parent for path in inner)
-        found.update(parent for path in list(found) for parent in path.parents)
-        mounted = [PurePosixPath(m.target) for m in (*self._system, *self._mounts)]
-        mounted += [PurePosixPath(path) for path in ("/proc", "/dev", *self._links)]
-        return [str(p) for p in sorted(found) if p.name and not any(p.is_relative_to(m) for m in mounted)]
+        mounted = ["/proc", "/dev", *self._links, *(m.target for m in (*self._system, *self._mounts))]
+        wanted = [*_DIRECTORIES, *self._spec.image.directories, self._spec.working_dir]
+        wanted += [os.path.dirname(path) for path in (*mounted, *self._files)]
+        found: set[str] = set()
+        for path in wanted:
+            while path not in found and path.strip("/"):
+                found.add(path)
+                path = os.path.dirname(path)
+        covers = tuple(f"{target.rstrip('/')}/" for target in mounted)
+        return sorted(path for path in found if not f"{path}/".startswith(covers))
 
 
 def find_program(name: str, path: str, is_executable: Callable[[str], bool | None], working_dir: str) -> bool | None:

@@ -15,9 +15,10 @@ class Runtime:
     """Runs pods in the namespaces of this process, which has to be root in a user and network namespace of its own."""
 
     def __init__(self) -> None:
-        self._thread = NamespaceThread()
-        self._sandboxes = Sandboxes(self._thread)
-        self._processes = Processes(self._thread)
+        # Two threads, so that making a spare network does not hold up the start of a process.
+        self._threads = (NamespaceThread(), NamespaceThread())
+        self._sandboxes = Sandboxes(self._threads[0])
+        self._processes = Processes(self._threads[1])
 
     async def start(self) -> None:
         """Bring up the network: bridge, nodes' addresses, the service range. Raises OSError."""
@@ -28,7 +29,8 @@ class Runtime:
         """Take the network down. Containers have to have ended and sandboxes to be closed."""
         await self._sandboxes.stop()
         self._processes.stop()
-        self._thread.close()
+        for thread in self._threads:
+            thread.close()
 
     async def create_sandbox(self, pod_uid: str, node: str, hostname: str, *, host_network: bool = False) -> Sandbox:
         """The network of a new pod on `node`, with a fresh address of its range. Raises StartError."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from ipaddress import IPv4Address
 
+from pyroute2 import NetlinkError
+
 from labsupport.embedded.node.bridge import Bridge, Plug, set_address
 from labsupport.embedded.node.netns import NamespaceThread
 from labsupport.embedded.node.spec import StartError
@@ -102,12 +104,16 @@ class Sandboxes:
 
         def make() -> Plug:
             plug = self._spares.pop() if self._spares else self._bridge.plug()
-            set_address(plug, settings, address)
+            try:
+                set_address(plug, settings, address)
+            except BaseException:
+                self._bridge.unplug(plug)
+                raise
             return plug
 
         try:
             plug = await self._thread.run(make)
-        except OSError as e:
+        except (OSError, NetlinkError) as e:
             self._pools[node].free(address)
             raise StartError(f"failed to setup network for sandbox: {e}") from e
         self._fill()
@@ -126,5 +132,5 @@ class Sandboxes:
         while len(self._spares) < _SPARES:
             try:
                 self._spares.append(await self._thread.run(self._bridge.plug))
-            except OSError:
+            except (OSError, NetlinkError):
                 return  # the next pod tries itself, and says what is wrong
