@@ -159,6 +159,24 @@ def test_scale_down_goes_from_the_top_one_at_a_time(cluster: FakeCluster) -> Non
     assert cluster.names(PODS) == ["redis-0"]
 
 
+def test_scaling_down_has_the_status_of_a_real_cluster(cluster: FakeCluster) -> None:
+    started(cluster, 4)
+    sets = cluster.follow(STATEFUL_SETS)
+    edit(cluster, replicas=2)
+    cluster.settle()
+    assert counters(sets) == [
+        (4, 4, 4, 4),
+        (4, 4, 4, 4),
+        (4, 4, 3, 3),
+        (4, 3, 3, 3),
+        (3, 3, 3, 3),
+        (3, 3, 2, 2),
+        (3, 2, 2, 2),
+        (2, 2, 2, 2),
+    ]
+    assert [c.object["status"]["observedGeneration"] for c in sets[:2]] == [1, 2]
+
+
 def test_scale_down_waits_for_the_wanted_replicas(cluster: FakeCluster) -> None:
     started(cluster)
     cluster.kubelet.becomes_ready = lambda pod: name_of(pod) != "redis-0"
