@@ -492,6 +492,16 @@ async def nothing_stays_behind(lab: Lab) -> None:
     assert children() == [], children()
 
 
+async def the_interfaces_of_closed_sandboxes_disappear(lab: Lab) -> None:
+    before = interfaces()
+    for _ in range(5):
+        await lab.run("busybox", "true")
+    await lab.clean()
+    async with asyncio.timeout(10):  # the kernel takes them down in the background
+        while len(interfaces()) > max(len(before), 4):  # lo, the bridge and two spares
+            await asyncio.sleep(0.02)
+
+
 async def orphans_are_reaped(lab: Lab) -> None:
     read, write = os.pipe()
     child = await lab.runtime._processes.spawn(
@@ -519,6 +529,10 @@ async def orphans_are_reaped(lab: Lab) -> None:
 def lab_spare_descriptors() -> int:
     """Descriptors of one spare namespace at most: itself, and the netlink socket in it with its helpers."""
     return 8
+
+
+def interfaces() -> list[str]:
+    return [line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]]
 
 
 def children() -> list[int]:
