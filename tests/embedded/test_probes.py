@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -35,8 +37,6 @@ async def server() -> AsyncIterator[tuple[int, list[str]]]:
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         return int(s.getsockname()[1])
@@ -120,10 +120,8 @@ class Script:
     async def run(self, kind: str, **probe: int) -> Script:
         target = Target("127.0.0.1", {}, no_command)
         prober = Prober(kind, {"periodSeconds": 5, **probe}, target, self.results.append, self.problems.append)
-        try:
+        with contextlib.suppress(asyncio.CancelledError):
             await prober.run()
-        except asyncio.CancelledError:
-            pass
         return self
 
 

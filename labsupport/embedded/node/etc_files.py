@@ -5,6 +5,8 @@ Sources: pkg/kubelet/kubelet_pods.go (managedHostsFileContent), pkg/kubelet/netw
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from labsupport.embedded import settings
 from labsupport.embedded.objects import JSON, name_of, namespace_of
 
@@ -84,3 +86,10 @@ def resolv_conf(pod: JSON) -> str:
     if options:
         lines.append("options " + " ".join(f"{k}:{v}" if v else k for k, v in options.items()))
     return "\n".join(lines) + "\n"
+
+
+def write_files(directory: Path, pod: JSON, ip: str) -> None:
+    """Write both files, as `etc-hosts` and `resolv.conf`, into the pod's directory. Raises OSError."""
+    directory.mkdir(parents=True, exist_ok=True)
+    (directory / "etc-hosts").write_text(hosts_file(pod, ip))
+    (directory / "resolv.conf").write_text(resolv_conf(pod))

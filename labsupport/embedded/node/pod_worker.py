@@ -51,7 +51,6 @@ class PodWorker:
         self.pod = pod
         self.states: dict[str, ContainerState] = {}
         self.instances: dict[str, ContainerInstance] = {}
-        self._specs: dict[str, JSON] = {}
         self._finished_at: dict[str, float] = {}  # by container, on the clock of the restart back-off
         self._retry_at: dict[str, float] = {}  # by container, time.monotonic()
         self._failures = 0
@@ -79,7 +78,6 @@ class PodWorker:
             if not is_terminating(old) or old_grace != pod["metadata"].get("deletionGracePeriodSeconds"):
                 self._wake.set()
         elif old["spec"] != pod["spec"]:
-            self._load_specs()
             self._wake.set()
         if any(old["metadata"].get(k) != pod["metadata"].get(k) for k in ("labels", "annotations")):
             self._volumes.refresh(pod, self._placement())
@@ -196,15 +194,9 @@ class PodWorker:
                 self._events[""]("Warning", "FailedCreatePodSandBox", text)
                 return False
             self._pod_ip = self._sandbox.ip
-            self._write_etc_files()
+            etc_files.write_files(self._context.pod_directory(self.pod), self.pod, self._pod_ip)
         self._failures = 0
         return True
-
-    def _write_etc_files(self) -> None:
-        directory = self._context.pod_directory(self.pod)
-        directory.mkdir(parents=True, exist_ok=True)
-        (directory / "etc-hosts").write_text(etc_files.hosts_file(self.pod, self._pod_ip))
-        (directory / "resolv.conf").write_text(etc_files.resolv_conf(self.pod))
 
     # ------------------------------------------------------------- starting containers
 
@@ -283,6 +275,7 @@ class PodWorker:
         try:
             container = await self._context.runtime.run(self._sandbox, wanted.container)
         except StartError as error:
+            event("Normal", "Created", "Container created")
             event("Warning", "Failed", f"Error: {error}")
             state.restart_count = count
             state.end(128, "StartError", now(), str(error))
@@ -471,12 +464,7 @@ class PodWorker:
             with contextlib.suppress(ApiError):
                 registry.update(PODS, {**stored, "status": status}, subresource="status")
 
-    def _load_specs(self) -> None:
-        spec = self.pod["spec"]
-        self._specs = {c["name"]: c for c in (*(spec.get("initContainers") or ()), *spec["containers"])}
-
     def _load_containers(self) -> None:
-        self._load_specs()
         self.states = initial_states(self.pod)
         for name, state in self.states.items():
             path = f"spec.{'initContainers' if state.init else 'containers'}{{{name}}}"
