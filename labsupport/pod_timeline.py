@@ -17,8 +17,9 @@ _STARTING, _READY, _ENDING = GREY, BLUE, ORANGE
 def timeline(recording: Recording, lanes: Mapping[str, str], title: str = "") -> Picture:
     """Draw the pods of a recording: one lane for each entry of `lanes` (heading -> "kind/name" of the controller).
 
-    A bar begins when the pod is created, is filled while the pod is Ready and ends when the pod is gone; the
-    cross marks its deletion. Time is in seconds since the recording began.
+    A lane has a row for each name; a pod that took over a name is a second bar in its row. A bar begins when the
+    pod is created, is filled while the pod is Ready and ends when it is gone; the cross marks that end. Time is in
+    seconds since the recording began.
 
     >>> timeline(recording, {"ReplicaSet": "replicaset/web", "StatefulSet": "statefulset/db"})
     """
@@ -49,27 +50,23 @@ def timeline(recording: Recording, lanes: Mapping[str, str], title: str = "") ->
     return Picture(figure, _alt(title, pods))
 
 
-def _pods(recording: Recording, owner: str) -> list[list[Moment]]:
-    """The moments of each pod of that controller, pods in the order of their creation."""
+def _pods(recording: Recording, owner: str) -> dict[str, list[list[Moment]]]:
+    """For each pod name of that controller the lives it had, each as its moments, in the order of their creation."""
     by_uid: dict[str, list[Moment]] = {}
     for moment in recording.moments:
         if moment.kind == "Pod" and moment.owner == owner:
             by_uid.setdefault(moment.uid, []).append(moment)
-    return list(by_uid.values())
+    by_name: dict[str, list[list[Moment]]] = {}
+    for moments in by_uid.values():
+        by_name.setdefault(moments[0].name, []).append(moments)
+    return by_name
 
 
-def _draw_lane(ax: Axes, heading: str, pods: list[list[Moment]], end: float) -> None:
-    for row, moments in enumerate(pods):
-        for begin, stop, state in _spans(moments, end):
-            width = max(stop - begin, end / 400)
-            if state == "ready":
-                ax.barh(row, width, left=begin, height=0.62, color=_READY)
-            else:
-                colour, hatch = (_STARTING, "////") if state == "starting" else (_ENDING, "....")
-                ax.barh(row, width, left=begin, height=0.62, facecolor="white", edgecolor=colour, hatch=hatch)
-        if moments[-1].what == "deleted":
-            ax.plot(moments[-1].seconds, row, marker="x", color=VERMILION, markersize=7, markeredgewidth=2)
-    ax.set_yticks(range(len(pods)), [moments[0].name for moments in pods])
+def _draw_lane(ax: Axes, heading: str, pods: Mapping[str, list[list[Moment]]], end: float) -> None:
+    for row, lives in enumerate(pods.values()):
+        for moments in lives:
+            _draw_life(ax, row, moments, end)
+    ax.set_yticks(range(len(pods)), list(pods))
     ax.set_ylim(len(pods) - 0.4, -0.6)
     ax.set_xlim(0, end)
     ax.set_title(heading, loc="left", fontsize=10, fontweight="bold")
@@ -77,6 +74,18 @@ def _draw_lane(ax: Axes, heading: str, pods: list[list[Moment]], end: float) -> 
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
     ax.tick_params(axis="y", length=0)
+
+
+def _draw_life(ax: Axes, row: int, moments: list[Moment], end: float) -> None:
+    for begin, stop, state in _spans(moments, end):
+        width = max(stop - begin, end / 400)
+        if state == "ready":
+            ax.barh(row, width, left=begin, height=0.62, color=_READY)
+        else:
+            colour, hatch = (_STARTING, "////") if state == "starting" else (_ENDING, "....")
+            ax.barh(row, width, left=begin, height=0.62, facecolor="white", edgecolor=colour, hatch=hatch)
+    if moments[-1].what == "deleted":
+        ax.plot(moments[-1].seconds, row, marker="x", color=VERMILION, markersize=7, markeredgewidth=2)
 
 
 def _spans(moments: list[Moment], end: float) -> list[tuple[float, float, str]]:
@@ -97,7 +106,12 @@ def _spans(moments: list[Moment], end: float) -> list[tuple[float, float, str]]:
     return spans
 
 
-def _alt(title: str, pods: Mapping[str, list[list[Moment]]]) -> str:
+def _alt(title: str, pods: Mapping[str, Mapping[str, list[list[Moment]]]]) -> str:
     """What the figure says, in words that do not change from run to run."""
-    told = "; ".join(f"{heading}: {len(found)} pods" for heading, found in pods.items())
-    return f"{title or 'Timeline'}. A bar for each pod, from creation over Ready to its end. {told}."
+    told = "; ".join(
+        f"{heading}: {len(found)} names, {sum(len(lives) for lives in found.values())} pods"
+        for heading, found in pods.items()
+    )
+    return (
+        f"{title or 'Timeline'}. A row for each name, a bar for each pod from creation over Ready to its end. {told}."
+    )

@@ -12,7 +12,7 @@ from pathlib import Path
 from labsupport import backends
 from labsupport.backends import CommandError, Finding, Progress, Status
 from labsupport.embedded import launch
-from labsupport.embedded.launch import LaunchError
+from labsupport.embedded.launch_errors import LaunchError
 from labsupport.embedded.node import images
 
 # What a reset keeps: addresses and keys, so that open notebooks and terminals go on working.
