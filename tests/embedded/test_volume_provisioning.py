@@ -180,3 +180,16 @@ def test_a_node_that_went_before_provisioning_is_chosen_anew(plane: ControlPlane
     assert plane.node_of("a") in (WORKER, WORKER2)
     assert plane.events("data", "ProvisioningFailed") == ['failed to get target node: nodes "gone" not found']
     assert plane.registry.find(NODES, "", "gone") is None
+
+
+def test_a_node_chosen_before_a_restart_is_kept(plane: ControlPlane) -> None:
+    plane.claim()
+    plane.registry.modify(
+        PERSISTENT_VOLUME_CLAIMS,
+        NAMESPACE,
+        "data",
+        lambda new: new["metadata"].update(annotations={"volume.kubernetes.io/selected-node": WORKER2}),
+    )
+    plane.pod("a", claim="data")
+    plane.settle()
+    assert plane.node_of("a") == WORKER2

@@ -260,7 +260,9 @@ class Scheduler(Controller):
 def set_pod_scheduled(pod: JSON, status: str, reason: str = "", message: str = "") -> None:
     """Set the pod's condition PodScheduled in place."""
     set_condition(pod, "PodScheduled", status, reason, message)
-    (condition(pod, "PodScheduled") or {}).setdefault("lastProbeTime", None)
+    entry = condition(pod, "PodScheduled") or {}
+    entry.setdefault("lastProbeTime", None)
+    entry["observedGeneration"] = pod["metadata"].get("generation", 1)
 
 
 def fit_error(rejections: list[Rejection]) -> str:
