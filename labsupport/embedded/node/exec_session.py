@@ -170,6 +170,8 @@ def _check_program(pid: int, argv: Sequence[str], path: str, working_dir: str) -
 
     if not argv:
         raise exec_not_started("no command specified")
+    if not (root / "proc").is_dir():
+        raise StartError("the container is not running")
     found = find_program(argv[0], path, executable, working_dir)
     if found is None:
         raise exec_not_started(missing(argv[0]))
