@@ -25,3 +25,10 @@ def test_environment_yml_asks_for_the_same_python() -> None:
 def test_every_dependency_is_pinned_exactly() -> None:
     for requirement in PROJECT["dependencies"] + PROJECT["optional-dependencies"]["test"]:
         assert "==" in requirement.split(";")[0], f"{requirement} is not pinned"
+
+
+def test_every_module_of_the_notebooks_is_held_to_the_import_layers() -> None:
+    contracts = tomllib.loads((course_root() / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    held = set(contracts[0]["source_modules"])
+    modules = {f"labsupport.{path.stem}" for path in (course_root() / "labsupport").glob("[!_]*.py")}
+    assert modules - held == {"labsupport.backends", "labsupport.bootstrap", "labsupport.cli"}
