@@ -17,7 +17,7 @@ import aiohttp
 
 from labsupport.embedded.errors import bad_request
 from labsupport.embedded.http.app import SERVICES, create_app
-from labsupport.embedded.http.server import serve
+from labsupport.embedded.http.server import Server, serve
 from labsupport.embedded.objects import JSON
 from labsupport.embedded.pki import Pki
 from labsupport.embedded.podruntime import STDERR, STDOUT, LogOptions
@@ -150,6 +150,7 @@ class ApiServer:
         self.kubeconfig.write_text(json.dumps(pki.kubeconfig(self.url, "lab")))
         self._home = directory / "home"
         self.client: Client
+        self.server: Server
         self.services: Any = None
 
     async def kubectl(self, *arguments: str, stdin: str | bytes = b"") -> tuple[int, str, str]:
@@ -180,7 +181,7 @@ async def running(directory: Path) -> AsyncIterator[ApiServer]:
     api = ApiServer(registry, runtime, pki, listener.getsockname()[1], directory)
     app = create_app(registry, runtime, pki, is_ready=lambda: api.ready)
     api.services = app[SERVICES]
-    server = await serve(app, [listener], pki.ssl_context())
+    api.server = server = await serve(app, [listener], pki.ssl_context())
     authority = pki.directory / "ca.crt"
     with_certificate = ssl.create_default_context(cafile=str(authority))
     with_certificate.load_cert_chain(pki.directory / "admin.crt", pki.directory / "admin.key")

@@ -284,6 +284,13 @@ async def test_selectors_choose(api: ApiServer, call: Client) -> None:
     assert (await call("GET", f"{MAPS}?labelSelector=a+b+c"))[0] == 400
 
 
+async def test_a_long_selector_is_read(api: ApiServer, call: Client) -> None:
+    api.registry.create(CONFIG_MAPS, config_map("a", labels={"n": "v3000"}))
+    values = ",".join(f"v{n}" for n in range(4000))
+    code, found = await call("GET", MAPS, params={"labelSelector": f"n in ({values})"})
+    assert (code, len(found["items"])) == (200, 1)
+
+
 async def test_a_list_says_what_it_is(api: ApiServer, call: Client) -> None:
     api.registry.create(CONFIG_MAPS, config_map("one"))
     code, found = await call("GET", "/api/v1/configmaps")

@@ -197,3 +197,20 @@ async def test_a_program_that_cannot_start_is_told_on_the_error_channel(api: Api
 async def test_execs_that_cannot_be(call: Client, method: str, path: str, code: int, words: str) -> None:
     found, status = await call(method, f"{PODS_PATH}/{path}")
     assert found == code and words in status["message"]
+
+
+async def test_stopping_the_server_ends_every_stream(tmp_path: Path) -> None:
+    async with running(tmp_path) as api:
+        run_pod(api.registry, pod("one"))
+        logs = await api.client.session.get(f"{api.url}{PODS_PATH}/one/log?follow=true")
+        watch = await api.client.session.get(f"{api.url}{PODS_PATH}?watch=true")
+        socket = await run(api, ["sleep"])
+        await socket.receive()
+        session = api.runtime.sessions[0]
+        async with asyncio.timeout(SECONDS):
+            await api.server.stop()
+            await session.killed.wait()
+            await api.runtime.log_ended.wait()
+        assert not api.services.closers
+        for response in (logs, watch):
+            response.close()

@@ -11,6 +11,7 @@ from aiohttp import web
 _KEEP_ALIVE = 120.0  # seconds an idle connection is kept
 _SHUTDOWN = 2.0  # seconds for requests to end before they are cancelled
 _BACKLOG = 128
+_LONGEST_LINE = 1 << 18  # bytes
 
 
 class Server:
@@ -33,6 +34,8 @@ async def serve(app: web.Application, sockets: Sequence[socket.socket], ssl_cont
         handler_cancellation=True,  # a watcher that leaves must not stay subscribed
         keepalive_timeout=_KEEP_ALIVE,
         shutdown_timeout=_SHUTDOWN,
+        max_line_size=_LONGEST_LINE,  # selectors and exec commands are in the URL
+        max_field_size=_LONGEST_LINE,
     )
     await runner.setup()
     try:

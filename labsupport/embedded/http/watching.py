@@ -8,12 +8,13 @@ from __future__ import annotations
 import asyncio
 import random
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import orjson
 from aiohttp import web
 
-from labsupport.embedded.errors import ApiError
+from labsupport.embedded.errors import ApiError, too_large_resource_version
 from labsupport.embedded.http import negotiation, representation
 from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.negotiation import Form, negotiate
@@ -142,9 +143,10 @@ async def watch(call: Call) -> web.StreamResponse:
     line = Line(call, form, representation.include_object_of(query.get("includeObject")))
     selected = matcher(call.kind, options, call.target.name)
     queue = Queue(namespace(call), lambda: _abort(call.request))
+    initial: list[Change] = []
+    error = b""
     try:
-        _fill(call, options, queue)
-        error = b""
+        initial = _before_now(call, options)
     except ApiError as refusal:
         if refusal.code != 410:
             raise
@@ -152,14 +154,19 @@ async def watch(call: Call) -> web.StreamResponse:
 
     response = web.StreamResponse(headers=headers(JSON_TYPE, deprecations(call.resource)))
     response.enable_chunked_encoding()
-    cancel = call.registry.follow(call.resource, queue.put)
+    # Nothing has run since the initial events were taken: no change is missed and none comes twice.
+    cancel, revision = call.registry.follow(call.resource, queue.put), call.registry.revision
     call.services.closers.add(queue.close)
     try:
         await response.prepare(call.request)
         if error:
             await response.write(error)
         else:
-            await _stream(call, options, queue, line, selected, response)
+            sender = Sender(line, selected, response)
+            await sender.send(initial)
+            if options.send_initial_events and options.allow_bookmarks:
+                await response.write(line.bookmark(revision, INITIAL_EVENTS_END))
+            await _stream(call, options, queue, line, sender)
         await response.write_eof()
     except ConnectionError:
         pass  # the client has gone
@@ -169,63 +176,61 @@ async def watch(call: Call) -> web.StreamResponse:
     return response
 
 
-def _fill(call: Call, options: ListOptions, queue: Queue) -> None:
-    """Queue what happened before now, as the resourceVersion asks for. Raises ApiError 410 and 504."""
-    registry, resource = call.registry, call.resource
+def _before_now(call: Call, options: ListOptions) -> list[Change]:
+    """What happened before now, as the resourceVersion asks for it. Raises ApiError 410 and 504."""
+    registry, resource, where = call.registry, call.resource, namespace(call)
     since = options.revision
     if since and not options.send_initial_events:
-        for change in registry.changes_since(since):
-            if change.resource == resource:
-                queue.put(change)
-        return
+        return [
+            change
+            for change in registry.changes_since(since)
+            if change.resource == resource and (not where or namespace_of(change.object) == where)
+        ]
     if since > registry.revision:
-        registry.changes_since(since)  # refuses
+        raise too_large_resource_version(since, registry.revision)
     if options.send_initial_events is False:
-        return
-    for obj in registry.list(resource, namespace(call)):
-        # Past the limit on purpose: what exists is in memory anyway, only references are queued.
-        queue.changes.append(Change("ADDED", resource, obj, None, int(obj["metadata"]["resourceVersion"])))
+        return []
+    found = registry.list(resource, where)
+    return [Change("ADDED", resource, obj, None, int(obj["metadata"]["resourceVersion"])) for obj in found]
 
 
-async def _stream(
-    call: Call,
-    options: ListOptions,
-    queue: Queue,
-    line: Line,
-    selected: Matcher | None,
-    response: web.StreamResponse,
-) -> None:
+async def _stream(call: Call, options: ListOptions, queue: Queue, line: Line, sender: Sender) -> None:
+    """Send what happens from now on until the time is up or the watch is closed."""
     loop = asyncio.get_running_loop()
     seconds = options.timeout_seconds or random.randint(SHORTEST_SECONDS, 2 * SHORTEST_SECONDS)
     end = loop.time() + seconds
     bookmarks = options.allow_bookmarks
-    if options.send_initial_events:
-        start = call.registry.revision  # everything up to it is in the queue
-        initial, queue.changes = list(queue.changes), deque()
-        await _send(initial, line, selected, response)
-        if bookmarks:
-            await response.write(line.bookmark(start, INITIAL_EVENTS_END))
     next_bookmark = loop.time() + BOOKMARK_SECONDS * random.uniform(0.75, 1.0)
     while True:
         while queue.changes:
-            batch = [queue.changes.popleft() for _ in range(min(_BATCH, len(queue.changes)))]
-            await _send(batch, line, selected, response)
+            await sender.send([queue.changes.popleft() for _ in range(min(_BATCH, len(queue.changes)))])
         now = loop.time()
         if queue.closed or now >= end:
             break
         if bookmarks and now >= next_bookmark:
             next_bookmark = now + BOOKMARK_SECONDS
-            await response.write(line.bookmark(call.registry.revision))
+            # Nothing waits in the queue, so the client has seen everything up to the present revision.
+            await sender.response.write(line.bookmark(call.registry.revision))
             continue
         await queue.wait(min(end, next_bookmark) if bookmarks else end)
     if bookmarks:
-        await response.write(line.bookmark(call.registry.revision))
+        await sender.response.write(line.bookmark(call.registry.revision))
 
 
-async def _send(changes: Iterable[Change], line: Line, selected: Matcher | None, response: web.StreamResponse) -> None:
-    lines = [encoded for change in changes if (encoded := _line(change, line, selected))]
-    for start in range(0, len(lines), _BATCH):
-        await response.write(b"".join(lines[start : start + _BATCH]))
+@dataclass(frozen=True)
+class Sender:
+    """Writes changes to the stream as the events that they are to this watcher."""
+
+    line: Line
+    selected: Matcher | None
+    response: web.StreamResponse
+
+    async def send(self, changes: Sequence[Change]) -> None:
+        """Write the events of changes, many at once. Raises ConnectionError when the client has gone."""
+        for start in range(0, len(changes), _BATCH):
+            lines = [_line(change, self.line, self.selected) for change in changes[start : start + _BATCH]]
+            if data := b"".join(lines):
+                await self.response.write(data)
 
 
 def _line(change: Change, line: Line, selected: Matcher | None) -> bytes:
