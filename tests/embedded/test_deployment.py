@@ -403,3 +403,23 @@ def test_an_unset_condition_keeps_its_transition_time_while_its_status_stays() -
     assert status["conditions"][0]["lastTransitionTime"] == "2026-01-01T00:00:00Z"
     deployment_status.set_condition(status, "Progressing", "False", "ProgressDeadlineExceeded", "c")
     assert status["conditions"][0]["lastTransitionTime"] != "2026-01-01T00:00:00Z"
+
+
+def test_progress_moves_the_update_time_even_with_the_same_reason() -> None:
+    long_ago = "2026-01-01T00:00:00Z"
+    progress = {
+        "type": "Progressing",
+        "status": "True",
+        "reason": "ReplicaSetUpdated",
+        "message": "",
+        "lastUpdateTime": long_ago,
+        "lastTransitionTime": long_ago,
+    }
+    found = {**with_limits(2, 1, 0), "metadata": {"name": "web"}, "status": {"conditions": [progress]}}
+    newest = {"metadata": {"name": "web-1"}, "spec": {"replicas": 2}, "status": {"replicas": 2, "readyReplicas": 1}}
+    status = deployment_status.calculate_rollout(found, [newest], newest)
+    renewed = deployment_status.get_condition(status, "Progressing") or {}
+    assert renewed["reason"] == "ReplicaSetUpdated" and renewed["lastTransitionTime"] == long_ago
+    assert renewed["lastUpdateTime"] != long_ago
+    same = deployment_status.calculate_rollout({**found, "status": status}, [newest], newest)
+    assert same["conditions"] == status["conditions"]  # no progress: the deadline runs
