@@ -11,7 +11,7 @@ from labsupport.embedded.controllers.volume_protection import ClaimProtectionCon
 from labsupport.embedded.controllers.volume_provisioning import LocalPathProvisioner
 from labsupport.embedded.objects import annotations_of
 from labsupport.embedded.registry import DeleteOptions
-from labsupport.embedded.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from labsupport.embedded.resources import EVENTS, NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
 
 
 class Disk:
@@ -95,6 +95,8 @@ def test_the_events_tell_the_story_in_order(plane: ControlPlane) -> None:
     assert plane.events("data", "ProvisioningSucceeded") == [f"Successfully provisioned volume {name}"]
     assert plane.events("data", "ExternalProvisioning")[0].startswith("Waiting for a volume to be created")
     assert plane.events("a", "FailedScheduling") == []
+    reasons = [e["reason"] for e in plane.registry.list(EVENTS, NAMESPACE) if e["involvedObject"]["name"] == "data"]
+    assert reasons == ["WaitForFirstConsumer", "ExternalProvisioning", "Provisioning", "ProvisioningSucceeded"]
 
 
 def test_a_pod_comes_back_to_the_node_of_its_volume(plane: ControlPlane) -> None:

@@ -98,11 +98,13 @@ class VolumeBindingController(Controller):
             self._bind(volume, claim)
         elif self._set_default_class(claim):
             return  # the write brings the claim back here
-        elif delayed and matching.SELECTED_NODE not in annotations_of(claim):
-            self._tell_waiting(claim)
-            self._set_claim_phase(claim, "Pending")
         elif matching.class_of(claim):
-            self._set_claim_phase(self._ask_provisioner(claim), "Pending")
+            chosen = matching.SELECTED_NODE in annotations_of(claim)
+            if delayed and (not chosen or uid_of(claim) not in self._told):
+                self._tell_waiting(claim)
+            if chosen or not delayed:
+                claim = self._ask_provisioner(claim)
+            self._set_claim_phase(claim, "Pending")
         else:
             self._events.event(
                 claim,
@@ -172,7 +174,8 @@ class VolumeBindingController(Controller):
             for p in self.registry.list(PODS, namespace_of(claim))
             if not p["spec"].get("nodeName") and name_of(claim) in matching.claims_of(p)
         ]
-        # Upstream sees a claim before the pod that is made right after it; here both may be there at once.
+        # Upstream sees a claim before the pod that is made right after it. Here the pod may be there, or even
+        # have its node, by the time the claim is looked at; a fresh claim tells the same story all the same.
         first = uid_of(claim) not in self._told
         self._told.add(uid_of(claim))
         if pods and not first:
