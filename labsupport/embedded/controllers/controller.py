@@ -107,10 +107,7 @@ class Controller:
     async def run(self) -> None:
         """Reconcile until cancelled. Every existing object is queued first."""
         sources = self.sources()
-        cancels = [
-            self.registry.subscribe(resource, self._enqueuer(mapper))
-            for resource, mapper in sources.items()
-        ]
+        cancels = [self.registry.subscribe(resource, self._enqueuer(mapper)) for resource, mapper in sources.items()]
         try:
             while True:
                 key = await self.queue.get()
@@ -141,5 +138,3 @@ class Controller:
             self.queue.forget(key)
             if after is not None:
                 self.queue.add_after(key, after)
-
-
