@@ -176,9 +176,7 @@ def test_at_zero_pods_the_same_slice_stays_empty(plane: ControlPlane) -> None:
     plane.service()
     pod(plane, "a", "10.244.1.2")
     name = name_of(slices(plane)[0])
-    plane.registry.modify(
-        PODS, NAMESPACE, "a", lambda new: new["status"].update(phase="Failed"), subresource="status"
-    )
+    plane.registry.modify(PODS, NAMESPACE, "a", lambda new: new["status"].update(phase="Failed"), subresource="status")
     (found,) = slices(plane)
     assert (name_of(found), found["endpoints"]) == (name, [])
 
@@ -195,9 +193,7 @@ def test_a_status_that_changes_nothing_here_writes_nothing(plane: ControlPlane) 
     pod(plane, "a", "10.244.1.2")
     plane.settle()
     plane.changes.clear()
-    plane.registry.modify(
-        PODS, NAMESPACE, "a", lambda new: new["status"].update(message="busy"), subresource="status"
-    )
+    plane.registry.modify(PODS, NAMESPACE, "a", lambda new: new["status"].update(message="busy"), subresource="status")
     plane.settle()
     assert [c.resource for c in plane.changes] == [PODS]
 

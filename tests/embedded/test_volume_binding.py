@@ -63,9 +63,7 @@ def test_without_class_and_volume_the_claim_says_so(plane: ControlPlane) -> None
     plane.claim(storageClassName="")
     plane.settle()
     assert claim_phase(plane) == "Pending"
-    assert plane.events("data") == [
-        "no persistent volumes available for this claim and no storage class is set"
-    ]
+    assert plane.events("data") == ["no persistent volumes available for this claim and no storage class is set"]
 
 
 def test_an_unknown_class_is_named(plane: ControlPlane) -> None:
@@ -77,9 +75,7 @@ def test_an_unknown_class_is_named(plane: ControlPlane) -> None:
 def test_a_claim_of_the_default_class_waits_for_its_first_consumer(plane: ControlPlane) -> None:
     plane.claim(storageClassName="standard")
     plane.settle()
-    assert plane.events("data", "WaitForFirstConsumer") == [
-        "waiting for first consumer to be created before binding"
-    ]
+    assert plane.events("data", "WaitForFirstConsumer") == ["waiting for first consumer to be created before binding"]
     assert "volumeName" not in plane.get_claim()["spec"]
 
 

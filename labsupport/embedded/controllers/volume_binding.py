@@ -149,9 +149,7 @@ class VolumeBindingController(Controller):
             message = "Two claims are bound to the same volume, this one is bound incorrectly"
             self._lose(claim, "ClaimMisbound", message, suffix="")
 
-    def _lose(
-        self, claim: JSON, reason: str, message: str, suffix: str = " Data on the volume is lost!"
-    ) -> None:
+    def _lose(self, claim: JSON, reason: str, message: str, suffix: str = " Data on the volume is lost!") -> None:
         if claim.get("status", {}).get("phase") != "Lost":
             self._events.event(claim, "Warning", reason, message + suffix)
         self._set_claim_phase(claim, "Lost")

@@ -136,9 +136,7 @@ def find_volume(
             continue
         if capacity(volume) >= request(claim):
             fitting.append(volume)
-    return min(
-        fitting, key=lambda v: (len(v["spec"].get("accessModes") or ()), capacity(v), name_of(v)), default=None
-    )
+    return min(fitting, key=lambda v: (len(v["spec"].get("accessModes") or ()), capacity(v), name_of(v)), default=None)
 
 
 def misfit_mode(volume: JSON, claim: JSON) -> bool:
