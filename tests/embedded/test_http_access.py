@@ -153,7 +153,12 @@ async def test_openapi_documents_are_where_the_index_says(call: Client) -> None:
     code, document = await call("GET", index["paths"]["apis/apps/v1"]["serverRelativeURL"])
     assert code == 200 and "io.k8s.api.apps.v1.StatefulSet" in document["components"]["schemas"]
     assert (await call("GET", "/openapi/v3/apis/apps/v9"))[0] == 404
-    assert (await call("GET", "/openapi/v2"))[0] == 404
+
+
+async def test_the_openapi_document_of_version_2_describes_nothing(call: Client) -> None:
+    code, headers, body = await call.full("GET", "/openapi/v2")
+    assert (code, body) == (200, b"")
+    assert "protobuf" in headers["Content-Type"]
 
 
 @pytest.mark.parametrize(

@@ -177,6 +177,8 @@ def _outside_resources(request: web.Request, services: Services, parts: list[str
             return json_response(documents.version(settings.KUBERNETES_VERSION))
         case ["openapi", "v3", *where]:
             return documents.openapi(where)
+        case ["openapi", "v2"]:
+            return documents.openapi_v2()
         case ["api" | "apis", *_]:
             return discovery.discover(request, parts)
         case []:

@@ -13,6 +13,7 @@ from labsupport.embedded.http.responses import headers, json_bytes
 from labsupport.embedded.objects import JSON
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
+_OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
 _FOREVER = "public, max-age=31536000, immutable"  # the address of a document carries its hash
 
 
@@ -54,6 +55,15 @@ def openapi(where: list[str]) -> web.Response:
     made = headers()
     made["Cache-Control"] = _FOREVER
     return web.Response(body=document, headers=made)
+
+
+def openapi_v2() -> web.Response:
+    """An OpenAPI v2 document that describes nothing, in the only encoding that kubectl asks for.
+
+    kubectl checks a manifest of kind List against it. What it does not find there it leaves to the server,
+    which checks every object as it does without this document.
+    """
+    return web.Response(body=b"", headers=headers(_OPENAPI_V2))  # the protobuf encoding of an empty message
 
 
 @functools.cache

@@ -1,0 +1,92 @@
+"""A lab of the tests' own: the real command, the real daemon, in a state directory that is thrown away."""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import kubernetes
+
+BIN = Path(sys.executable).parent
+SECONDS = 30  # the longest that a test waits for anything
+
+
+class RunningLab:
+    """One lab in `state`, driven by the commands that a learner types."""
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+        self.kubeconfig = state / "kubeconfig"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of this lab's commands: nothing of the user's own cluster in it."""
+        kept = {k: v for k, v in os.environ.items() if k not in ("CLUSTER", "KUBECONFIG")}
+        return {**kept, "LAB_STATE": str(self.state), "KUBECONFIG": str(self.kubeconfig), "CLUSTER": "embedded"}
+
+    def lab(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        """Run `lab`; the caller looks at the exit code."""
+        return subprocess.run(
+            [BIN / "lab", *arguments],
+            env={**self.environment, **environment},
+            capture_output=True,
+            text=True,
+            timeout=90,
+        )
+
+    def up(self) -> str:
+        """`lab up`; returns what it said."""
+        return self._ok(self.lab("up"))
+
+    def down(self) -> str:
+        """`lab down`; returns what it said."""
+        return self._ok(self.lab("down"))
+
+    def status(self) -> dict[str, Any]:
+        """`lab status --json`."""
+        told: dict[str, Any] = json.loads(self._ok(self.lab("status", "--json")))
+        return told
+
+    def host_port(self, node_port: int) -> int:
+        """The port on 127.0.0.1 that leads to a NodePort."""
+        return int(self.status()["nodePorts"][str(node_port)])
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """The output of a kubectl command that has to succeed."""
+        return self._ok(self.run_kubectl(*arguments, stdin=stdin))
+
+    def run_kubectl(self, *arguments: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
+        """Run the wheel's kubectl; the caller looks at the exit code."""
+        return subprocess.run(
+            [BIN / "kubectl", *arguments],
+            env=self.environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=2 * SECONDS,
+        )
+
+    @functools.cached_property
+    def client(self) -> kubernetes.client.ApiClient:
+        """The official client, for this lab."""
+        return kubernetes.config.new_client_from_config(config_file=str(self.kubeconfig))
+
+    @functools.cached_property
+    def core(self) -> kubernetes.client.CoreV1Api:
+        """The client's core API."""
+        return kubernetes.client.CoreV1Api(self.client)
+
+    @functools.cached_property
+    def apps(self) -> kubernetes.client.AppsV1Api:
+        """The client's apps API."""
+        return kubernetes.client.AppsV1Api(self.client)
+
+    @staticmethod
+    def _ok(done: subprocess.CompletedProcess[str]) -> str:
+        assert done.returncode == 0, f"{done.args} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
+        return done.stdout
