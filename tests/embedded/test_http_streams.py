@@ -12,8 +12,6 @@ import orjson
 import pytest
 from http_server import SECONDS, ApiServer, Client, pod, run_pod, running
 
-from labsupport.embedded.resources import PODS
-
 PODS_PATH = "/api/v1/namespaces/default/pods"
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 
@@ -57,7 +55,6 @@ async def test_following_ends_with_the_client(api: ApiServer, call: Client) -> N
         ("none/log", 404, 'pods "none" not found'),
         ("two/log", 400, "a container name must be specified for pod two, choose one of: [a b]"),
         ("two/log?container=c", 400, "container c is not valid for pod two"),
-        ("one/log?previous=true", 400, 'previous terminated container "main" in pod "one" not found'),
         ("one/log?tailLines=-1", 422, "tailLines: Invalid value: -1: must be greater than or equal to 0"),
         ("one/log?sinceSeconds=1&sinceTime=2026-01-01T00:00:00Z", 422, "at most one of"),
         ("one/log?sinceTime=yesterday", 400, "parsing time"),
@@ -66,21 +63,6 @@ async def test_following_ends_with_the_client(api: ApiServer, call: Client) -> N
 async def test_logs_that_cannot_be_had(call: Client, path: str, code: int, words: str) -> None:
     found, status = await call("GET", f"{PODS_PATH}/{path}")
     assert found == code and words in status["message"]
-
-
-async def test_a_waiting_container_says_what_it_waits_for(api: ApiServer, call: Client) -> None:
-    api.registry.create(PODS, pod("new", "c"))
-
-    def wait(obj: dict[str, Any]) -> None:
-        state = {"waiting": {"reason": "ErrImagePull"}}
-        entry = {"name": "c", "image": "x", "imageID": "", "ready": False, "restartCount": 0, "state": state}
-        obj["status"] = {**obj.get("status", {}), "containerStatuses": [entry]}
-
-    _, status = await call("GET", f"{PODS_PATH}/new/log")
-    assert status["message"] == 'container "c" in pod "new" is waiting to start: ContainerCreating'
-    api.registry.modify(PODS, "default", "new", wait, subresource="status")
-    _, status = await call("GET", f"{PODS_PATH}/new/log")
-    assert status["message"] == 'container "c" in pod "new" is waiting to start: image can\'t be pulled'
 
 
 async def test_a_refusal_of_the_node_is_a_status(api: ApiServer, call: Client) -> None:

@@ -8,7 +8,6 @@ from labsupport.embedded.objects import JSON, annotations_of, name_of
 DEFAULT_CONTAINER = "kubectl.kubernetes.io/default-container"
 
 _SPECS = ("initContainers", "containers", "ephemeralContainers")
-_STATUSES = ("containerStatuses", "initContainerStatuses", "ephemeralContainerStatuses")
 
 
 def all_containers(pod: JSON) -> list[str]:
@@ -45,13 +44,3 @@ def choose(pod: JSON, wanted: str, known: list[str], default: str = "") -> str:
     if init:
         message += f" or one of the init containers: [{' '.join(init)}]"
     raise bad_request(message)
-
-
-def status_of(pod: JSON, container: str) -> JSON | None:
-    """The container's entry in the pod's status."""
-    status = pod.get("status", {})
-    for key in _STATUSES:
-        for entry in status.get(key) or ():
-            if entry.get("name") == container:
-                return entry  # type: ignore[no-any-return]
-    return None

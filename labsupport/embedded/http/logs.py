@@ -1,4 +1,7 @@
-"""GET .../pods/{name}/log (upstream: pkg/registry/core/pod/strategy.go LogLocation, pkg/kubelet/kubelet_pods.go)."""
+"""GET .../pods/{name}/log (upstream: pkg/registry/core/pod/strategy.go LogLocation).
+
+Whether the container has a log to read yet is the node's to say.
+"""
 
 from __future__ import annotations
 
@@ -12,11 +15,11 @@ from aiohttp import web
 from labsupport.embedded import field
 from labsupport.embedded.errors import bad_request
 from labsupport.embedded.http.call import Call
-from labsupport.embedded.http.containers import all_containers, choose, default_container, status_of
+from labsupport.embedded.http.containers import all_containers, choose, default_container
 from labsupport.embedded.http.options import boolean, integer, invalid_options
 from labsupport.embedded.http.reading import namespace
 from labsupport.embedded.http.responses import headers
-from labsupport.embedded.objects import JSON, name_of, parse_time
+from labsupport.embedded.objects import name_of, parse_time
 from labsupport.embedded.podruntime import LogOptions
 
 _HEADERS_AFTER = 0.05  # seconds of silence after which a follower gets the headers, so that it knows it is heard
@@ -30,7 +33,6 @@ async def logs(call: Call) -> web.StreamResponse:
     options = _options(call)
     if not pod.get("spec", {}).get("nodeName"):
         raise bad_request(f"pod {name_of(pod)} does not have a host assigned")
-    _check_started(pod, container, previous=options.previous)
     chunks = call.services.runtime.logs(pod, container, options)
     return await _stream(call, chunks)
 
@@ -101,23 +103,3 @@ def _options(call: Call) -> LogOptions:
         since_time=since,
         limit_bytes=limit,
     )
-
-
-def _check_started(pod: JSON, container: str, *, previous: bool) -> None:
-    """Whether there is a log to read (validateContainerLogStatus of the kubelet). Raises ApiError 400."""
-    name, status = name_of(pod), status_of(pod, container)
-    if status is None:
-        raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: ContainerCreating')
-    state, last = status.get("state") or {}, (status.get("lastState") or {}).get("terminated")
-    if previous:
-        if not last:
-            raise bad_request(f'previous terminated container "{container}" in pod "{name}" not found')
-        return
-    if state.get("running") or state.get("terminated") or last:
-        return
-    reason = (state.get("waiting") or {}).get("reason") or "ContainerCreating"
-    why = {
-        "ErrImagePull": "image can't be pulled",
-        "ImagePullBackOff": "trying and failing to pull image",
-    }.get(reason, reason)
-    raise bad_request(f'container "{container}" in pod "{name}" is waiting to start: {why}')

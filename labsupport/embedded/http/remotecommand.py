@@ -19,7 +19,7 @@ from labsupport.embedded.http.containers import all_containers, choose, default_
 from labsupport.embedded.http.options import boolean
 from labsupport.embedded.http.reading import namespace
 from labsupport.embedded.http.responses import success
-from labsupport.embedded.objects import JSON, is_pod_finished, name_of
+from labsupport.embedded.objects import JSON, name_of
 from labsupport.embedded.podruntime import STDERR, STDOUT, ExecSession
 
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
@@ -43,9 +43,6 @@ async def run(call: Call) -> web.StreamResponse:
         raise bad_request("you must specify at least 1 of stdin, stdout, stderr")
     if not pod.get("spec", {}).get("nodeName"):
         raise bad_request(f"pod {name_of(pod)} does not have a host assigned")
-    if is_pod_finished(pod):
-        phase = pod["status"]["phase"]
-        raise bad_request(f"cannot exec into a container in a completed pod; current phase is {phase}")
     socket = web.WebSocketResponse(protocols=(V5, V4), max_msg_size=_LARGEST_MESSAGE, compress=False)
     if not socket.can_prepare(call.request):
         raise bad_request(
