@@ -8,14 +8,15 @@ import uuid
 from pathlib import Path
 
 from labsupport.embedded import settings
-from labsupport.embedded.objects import JSON, clone, condition, now
+from labsupport.embedded.objects import JSON, clone, condition, now, now_micro
 from labsupport.embedded.registry import Registry
-from labsupport.embedded.resources import NODES
+from labsupport.embedded.resources import LEASES, NAMESPACES, NODES
 from labsupport.embedded.settings import NodeSettings
 
 MAX_PODS = 110
 KUBELET_PORT = 10250
 HEARTBEAT_SECONDS = 300.0  # between reports when nothing changes (nodeStatusReportFrequency)
+LEASE_NAMESPACE = "kube-node-lease"
 CONTROL_PLANE_LABEL = "node-role.kubernetes.io/control-plane"
 
 _ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -58,7 +59,19 @@ def report(registry: Registry, node: NodeSettings, amounts: dict[str, str], imag
     def change(obj: JSON) -> None:
         obj["status"] = _status(obj, node, amounts, images)
 
+    _renew_lease(registry, node.name)
     return registry.modify(NODES, "", node.name, change, subresource="status")
+
+
+def _renew_lease(registry: Registry, name: str) -> None:
+    """Hold the node's Lease. Upstream renews it every 10 s; here with the report, since the nodes are one process."""
+    if registry.find(NAMESPACES, "", LEASE_NAMESPACE) is None:
+        return
+    spec = {"holderIdentity": name, "leaseDurationSeconds": int(2 * HEARTBEAT_SECONDS), "renewTime": now_micro()}
+    if registry.find(LEASES, LEASE_NAMESPACE, name) is None:
+        registry.create(LEASES, {"metadata": {"name": name, "namespace": LEASE_NAMESPACE}, "spec": spec})
+    else:
+        registry.modify(LEASES, LEASE_NAMESPACE, name, lambda lease: lease.update(spec=spec))
 
 
 def _new_node(node: NodeSettings) -> JSON:

@@ -22,7 +22,7 @@ from labsupport.embedded.node.image_pull import ImageWait
 from labsupport.embedded.node.node_context import NodeContext, pod_text
 from labsupport.embedded.node.pod_status import FINISHED, ContainerState, initial_states, pod_status
 from labsupport.embedded.node.projected_files import VolumeError
-from labsupport.embedded.node.restart_rules import should_restart
+from labsupport.embedded.node.restart_rules import is_work_done, should_restart
 from labsupport.embedded.node.spec import ExitStatus, StartError
 from labsupport.embedded.node.termination_message import read_message
 from labsupport.embedded.node.unsupported import refusals
@@ -56,7 +56,7 @@ class PodWorker:
         self._failures = 0
         self._mounted = False
         self._sandbox: Sandbox | None = None
-        self._pod_ip = ""
+        self._pod_ip = str((pod.get("status") or {}).get("podIP") or "")
         self._started_at = now()
         self._wake = asyncio.Event()
         self._gone = False
@@ -68,7 +68,6 @@ class PodWorker:
         self._load_containers()
 
     # ------------------------------------------------------------- what others tell it
-
     def update(self, pod: JSON) -> None:
         """Take a new version of the pod."""
         old, self.pod = self.pod, pod
@@ -144,13 +143,16 @@ class PodWorker:
 
     async def _sync(self) -> float | None:
         """One step towards the spec; returns the seconds until it must look again on its own."""
-        if (self.pod.get("status") or {}).get("phase") in FINISHED or self._is_finished():
+        if (self.pod.get("status") or {}).get("phase") in FINISHED or is_work_done(self.pod, self.states):
             await self._finish()
             return None
         self.publish()
-        refused = refusals(self.pod)
+        refused = "; ".join(refusals(self.pod))
         if refused:
-            self._refuse("; ".join(refused))
+            for name, state in self.states.items():
+                state.wait("CreateContainerConfigError", refused)
+                self._events[name]("Warning", "Failed", f"Error: {refused}")
+            self.publish()
             return None
         left = self._seconds_to_deadline()
         if left is not None and left <= 0:
@@ -162,7 +164,7 @@ class PodWorker:
         if not await self._ready_to_start():
             return self._next_retry()
         delays = [await self._start_containers(), left, self._volumes.seconds_to_renewal()]
-        if self._is_finished():
+        if is_work_done(self.pod, self.states):
             await self._finish()
             return None
         self.publish()
@@ -370,21 +372,8 @@ class PodWorker:
         self.instances.pop(name, None)
         self._wake.set()
         # The last one of a pod that is over is published together with the end of the sandbox.
-        if self.instances or not (self._interrupted() or self._failed[0] or self._is_finished()):
+        if self.instances or not (self._interrupted() or self._failed[0] or is_work_done(self.pod, self.states)):
             self.publish()
-
-    def _is_finished(self) -> bool:
-        """Whether nothing of the pod will run again."""
-        init = self.pod["spec"].get("initContainers") or ()
-        for spec in init:
-            state = self.states[spec["name"]]
-            if not state.sidecar and "terminated" in state.state and not state.completed:
-                return not should_restart(self.pod, spec, state.state["terminated"]["exitCode"])
-        for spec in self.pod["spec"]["containers"]:
-            ended = self.states[spec["name"]].state.get("terminated")
-            if ended is None or should_restart(self.pod, spec, ended["exitCode"]):
-                return False
-        return True
 
     # ------------------------------------------------------------- ending
 
@@ -424,7 +413,10 @@ class PodWorker:
     async def _close_sandbox(self) -> None:
         if self._sandbox is not None:
             sandbox, self._sandbox = self._sandbox, None
-            await sandbox.close()
+            try:
+                await sandbox.close()
+            except Exception:  # nothing that a pod's end could wait for
+                log.exception("the sandbox of pod %s", pod_text(self.pod))
 
     async def _finish(self) -> None:
         """End what is left of a pod whose work is over; it stays on the node until it is deleted."""
@@ -472,18 +464,13 @@ class PodWorker:
 
     def _note_lost_sandbox(self) -> None:
         """Say so when the pod had a sandbox before the node was stopped; in a new one the init containers run again."""
-        if not any(state.container_id for state in self.states.values()) or self._is_finished():
+        if not any(state.container_id for state in self.states.values()) or is_work_done(self.pod, self.states):
             return
+        self._pod_ip = ""
         self._events[""]("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         for state in self.states.values():
             if state.init and "terminated" in state.state:
                 state.wait("PodInitializing")
-
-    def _refuse(self, message: str) -> None:
-        for name, state in self.states.items():
-            state.wait("CreateContainerConfigError", message)
-            self._events[name]("Warning", "Failed", f"Error: {message}")
-        self.publish()
 
     def _placement(self) -> Placement:
         return self._context.placement(self._pod_ip)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from labsupport.embedded.node.pod_status import ContainerState
 from labsupport.embedded.objects import JSON, is_terminating
 
 
@@ -21,3 +24,17 @@ def should_restart(pod: JSON, container: JSON, exit_code: int) -> bool:
         return False
     is_init = any(container["name"] == c["name"] for c in pod["spec"].get("initContainers") or ())
     return exit_code != 0 or not is_init or container.get("restartPolicy") == "Always"
+
+
+def is_work_done(pod: JSON, states: Mapping[str, ContainerState]) -> bool:
+    """Whether all ordinary containers have ended for good, or an init container has failed for good."""
+    for spec in pod["spec"].get("initContainers") or ():
+        state = states[spec["name"]]
+        ended = state.state.get("terminated")
+        if ended is not None and ended["exitCode"] != 0 and not state.sidecar:
+            return not should_restart(pod, spec, ended["exitCode"])
+    for spec in pod["spec"]["containers"]:
+        ended = states[spec["name"]].state.get("terminated")
+        if ended is None or should_restart(pod, spec, ended["exitCode"]):
+            return False
+    return True
