@@ -1,6 +1,6 @@
 """Exercises: `check("1.1", answer)` says TODO, PASS or TRY AGAIN with the reason, and never raises.
 
-The exercises are data (`checks.toml` beside this file); a check compares the learner's answer with what is
+The exercises are data, a file of `exercises/` for each chapter; a check compares the learner's answer with what is
 expected and, for a wrong answer that is known, says what that answer would mean.
 """
 
@@ -11,7 +11,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-_FILE = Path(__file__).with_name("checks.toml")
+_FOLDER = Path(__file__).with_name("exercises")
 
 
 def check(exercise: str, answer: object = ...) -> None:
@@ -40,14 +40,17 @@ def hint(exercise: str, number: int = 1) -> None:
     print(f"Hint {number} of {len(hints)}: {hints[number - 1]}")
 
 
-def solution(exercise: str) -> Any:
-    """The expected answer, for the tests of the exercises. Raises KeyError."""
-    return _exercises()[exercise]["answer"]
+def exercises() -> dict[str, dict[str, Any]]:
+    """All exercises by their number, for the tests of the notebooks."""
+    return _exercises()
 
 
 @functools.cache
 def _exercises() -> dict[str, dict[str, Any]]:
-    return tomllib.loads(_FILE.read_text())
+    found: dict[str, dict[str, Any]] = {}
+    for file in sorted(_FOLDER.glob("*.toml")):
+        found |= tomllib.loads(file.read_text())
+    return found
 
 
 def _verdict(exercise: str, entry: dict[str, Any] | None, answer: object) -> str:

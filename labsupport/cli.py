@@ -12,6 +12,8 @@ from pathlib import Path
 from labsupport import backends, paths
 from labsupport.backends import CommandError
 
+# Ask no questions about news and updates: a workshop may have no way out.
+_QUIET = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
 _MARKS = {"ok": "ok  ", "note": "note", "fail": "FAIL"}
 
 
@@ -124,7 +126,7 @@ def _open(options: argparse.Namespace) -> int:
     environment = dict(os.environ)
     environment["KUBECONFIG"] = str(paths.kubeconfig_path())
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
-    command = [sys.executable, "-m", "jupyterlab", str(notebook.name), "--ServerApp.ip=127.0.0.1"]
+    command = [sys.executable, "-m", "jupyterlab", str(notebook.name), "--ServerApp.ip=127.0.0.1", *_QUIET]
     if options.no_browser or not _has_browser():
         command.append("--no-browser")
     print("Opening JupyterLab. Ctrl-C here ends it; the cluster stays until `make down`.", flush=True)
