@@ -30,7 +30,7 @@ SECONDS = 20.0  # the longest that a test waits for anything
 
 
 class FakeSession:
-    """A program that knows `cat`, `exit N`, `both` and `sleep`."""
+    """A program that knows `cat`, `exit N`, `both`, `sleep` and `fail`."""
 
     def __init__(self, command: list[str]) -> None:
         self.command = command
@@ -54,6 +54,8 @@ class FakeSession:
         elif self.command[0] == "both":
             yield STDOUT, b"to stdout\n"
             yield STDERR, b"to stderr\n"
+        elif self.command[0] == "fail":
+            raise ZeroDivisionError("by hand")
         elif self.command[0] == "sleep":
             yield STDOUT, b"asleep\n"
             await self.killed.wait()
@@ -79,6 +81,9 @@ class FakeRuntime:
             raise bad_request("this log cannot be read")
         lines = [f"{container} {n}\n".encode() for n in range(3)]
         try:
+            if container == "tearing":
+                yield b"a line\n"
+                raise ZeroDivisionError("torn")
             for line in lines[-options.tail_lines :] if options.tail_lines else lines:
                 yield line
             if options.follow:

@@ -71,6 +71,12 @@ async def test_a_refusal_of_the_node_is_a_status(api: ApiServer, call: Client) -
     assert (code, status["message"]) == (400, "this log cannot be read")
 
 
+async def test_a_fault_within_a_log_is_its_last_line(api: ApiServer, call: Client) -> None:
+    run_pod(api.registry, pod("torn", "tearing"))
+    code, text = await call("GET", f"{PODS_PATH}/torn/log")
+    assert (code, text) == (200, b"a line\nInternal error occurred: ZeroDivisionError: torn\n")
+
+
 async def test_the_annotated_container_is_the_default(api: ApiServer, call: Client) -> None:
     annotations = {"kubectl.kubernetes.io/default-container": "b"}
     run_pod(api.registry, pod("marked", "a", "b", annotations=annotations))
@@ -162,6 +168,13 @@ async def test_a_program_that_cannot_start_is_told_on_the_error_channel(api: Api
     async with run(api, ["nothing"]) as socket:
         _, status = await Exec(socket).rest()
     assert (status["status"], status["message"]) == ("Failure", "no program called nothing in main")
+
+
+async def test_a_fault_within_an_exec_is_its_status(api: ApiServer) -> None:
+    async with run(api, ["fail"]) as socket:
+        _, status = await Exec(socket).rest()
+    assert (status["reason"], status["code"]) == ("InternalError", 500)
+    assert api.runtime.sessions[0].killed.is_set()
 
 
 @pytest.mark.parametrize(

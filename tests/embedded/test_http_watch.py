@@ -186,6 +186,21 @@ async def test_a_watch_can_be_a_table(api: ApiServer, call: Client) -> None:
         assert second["object"]["rows"][0]["cells"][0] == "two"
 
 
+async def test_a_fault_within_a_watch_is_an_error_event(
+    api: ApiServer, call: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make(api, "one")
+
+    def fails(obj: JSON) -> None:
+        raise ZeroDivisionError("by hand")
+
+    monkeypatch.setattr(api.registry.kind(CONFIG_MAPS), "cells", fails)
+    async with call.watch(WATCH, headers=TABLE) as following:
+        event = await following()
+        assert (event["type"], event["object"]["reason"]) == ("ERROR", "InternalError")
+        assert await following() is None
+
+
 async def test_a_watch_can_be_of_metadata(api: ApiServer, call: Client) -> None:
     make(api, "one")
     accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1"

@@ -34,7 +34,7 @@ from labsupport.embedded.http.call import (
     segments,
 )
 from labsupport.embedded.http.options import boolean
-from labsupport.embedded.http.responses import error_response, json_response
+from labsupport.embedded.http.responses import error_response, internal_error, json_response
 from labsupport.embedded.http.users import ANONYMOUS, User, authenticate
 from labsupport.embedded.pki import Pki
 from labsupport.embedded.podruntime import PodRuntime
@@ -111,9 +111,7 @@ async def _handle(request: web.Request) -> web.StreamResponse:
         return error_response(ApiError(error.status, "BadRequest", error.reason))
     except Exception as error:
         log.exception("%s %s", request.method, request.path_qs)
-        message = f"Internal error occurred: {type(error).__name__}: {error}"
-        details = {"causes": [{"message": str(error)}]}
-        return error_response(ApiError(500, "InternalError", message, details))
+        return error_response(internal_error(error))
 
 
 async def _dispatch(request: web.Request, services: Services) -> web.StreamResponse:

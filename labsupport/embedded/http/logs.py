@@ -18,7 +18,7 @@ from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.containers import all_containers, choose, default_container
 from labsupport.embedded.http.options import boolean, integer, invalid_options
 from labsupport.embedded.http.reading import namespace
-from labsupport.embedded.http.responses import headers
+from labsupport.embedded.http.responses import headers, internal_error
 from labsupport.embedded.objects import name_of, parse_time
 from labsupport.embedded.podruntime import LogOptions
 
@@ -57,6 +57,13 @@ async def _stream(call: Call, chunks: AsyncIterator[bytes]) -> web.StreamRespons
         await response.write_eof()
     except ConnectionError:
         pass  # the client has gone
+    except Exception as error:
+        if not response.prepared:
+            raise
+        # The answer has begun: what went wrong can only be said in the log itself, as the kubelet does.
+        with contextlib.suppress(ConnectionError):
+            await response.write(f"{internal_error(error).message}\n".encode())
+            await response.write_eof()
     finally:
         call.services.closers.discard(closer)
         first.cancel()

@@ -18,7 +18,7 @@ from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.containers import all_containers, choose, default_container
 from labsupport.embedded.http.options import boolean
 from labsupport.embedded.http.reading import namespace
-from labsupport.embedded.http.responses import success
+from labsupport.embedded.http.responses import internal_error, success
 from labsupport.embedded.objects import JSON, name_of
 from labsupport.embedded.podruntime import STDERR, STDOUT, ExecSession
 
@@ -63,6 +63,11 @@ async def run(call: Call) -> web.StreamResponse:
         await socket.close()
     except ConnectionError:
         pass  # the client has gone
+    except Exception as error:
+        log.exception("exec in %s", name_of(pod))
+        with contextlib.suppress(ConnectionError):
+            await socket.send_bytes(bytes([ERROR]) + orjson.dumps(internal_error(error).status()))
+            await socket.close()
     finally:
         if task is not None:
             call.services.closers.discard(task.cancel)

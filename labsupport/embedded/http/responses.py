@@ -60,6 +60,14 @@ def error_response(error: ApiError) -> web.Response:
     return response
 
 
+def internal_error(error: Exception) -> ApiError:
+    """500: a fault of ours; an ApiError stays what it is."""
+    if isinstance(error, ApiError):
+        return error
+    message = f"Internal error occurred: {type(error).__name__}: {error}"
+    return ApiError(500, "InternalError", message, {"causes": [{"message": str(error)}]})
+
+
 def success(details: JSON | None = None, *, code: int = 0) -> JSON:
     """The Status of something done."""
     body: JSON = {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}

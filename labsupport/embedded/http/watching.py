@@ -6,6 +6,8 @@ The registry calls back inside the write; the change waits in a queue of the wat
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 import random
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -20,7 +22,7 @@ from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.negotiation import Form, negotiate
 from labsupport.embedded.http.options import ListOptions
 from labsupport.embedded.http.reading import namespace
-from labsupport.embedded.http.responses import JSON_TYPE, deprecations, headers
+from labsupport.embedded.http.responses import JSON_TYPE, deprecations, headers, internal_error
 from labsupport.embedded.http.selection import Matcher, matcher
 from labsupport.embedded.objects import JSON, namespace_of
 from labsupport.embedded.registry import Change
@@ -29,6 +31,8 @@ BOOKMARK_SECONDS = 60.0
 SHORTEST_SECONDS = 1800  # a watch without timeoutSeconds lasts this to twice as long (minRequestTimeout)
 MOST_WAITING = 10_000  # changes; a client that is further behind is cut off
 INITIAL_EVENTS_END = {"k8s.io/initial-events-end": "true"}
+
+log = logging.getLogger(__name__)
 
 _CACHED_LINES = 512
 _BATCH = 256  # lines that are written at once
@@ -170,6 +174,11 @@ async def watch(call: Call) -> web.StreamResponse:
         await response.write_eof()
     except ConnectionError:
         pass  # the client has gone
+    except Exception as fault:
+        log.exception("watch of %s", call.resource.qualified)
+        with contextlib.suppress(ConnectionError):
+            await response.write(_encode("ERROR", internal_error(fault).status()))
+            await response.write_eof()
     finally:
         cancel()
         call.services.closers.discard(queue.close)
