@@ -25,7 +25,13 @@ def valkey(**container: Any) -> JSON:
     """A container with a Valkey server whose data is the volume `data`."""
     probe = {"exec": {"command": ["valkey-cli", "ping"]}, "periodSeconds": 1}
     mounts = [{"name": "data", "mountPath": "/data"}]
-    return {"name": "main", "image": "valkey/valkey:8.1.8", "readinessProbe": probe, "volumeMounts": mounts, **container}
+    return {
+        "name": "main",
+        "image": "valkey/valkey:8.1.8",
+        "readinessProbe": probe,
+        "volumeMounts": mounts,
+        **container,
+    }
 
 
 def pod(name: str, *containers: JSON, labels: JSON | None = None, **spec: Any) -> JSON:
