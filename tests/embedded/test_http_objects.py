@@ -11,6 +11,7 @@ import orjson
 import pytest
 from http_server import ApiServer, Client, config_map, pod, run_pod, running
 
+from labsupport.embedded.objects import is_condition_true
 from labsupport.embedded.resources import CONFIG_MAPS, PODS, REPLICA_SETS
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -261,7 +262,8 @@ async def test_binding_assigns_a_pod_once(api: ApiServer, call: Client) -> None:
     binding = {"apiVersion": "v1", "kind": "Binding", "target": {"kind": "Node", "name": "lab-worker"}}
     code, status = await call("POST", path, binding)
     assert (code, status["status"]) == (201, "Success")
-    assert api.registry.get(PODS, "default", "one")["spec"]["nodeName"] == "lab-worker"
+    bound = api.registry.get(PODS, "default", "one")
+    assert bound["spec"]["nodeName"] == "lab-worker" and is_condition_true(bound, "PodScheduled")
     code, status = await call("POST", path, binding)
     assert code == 409 and 'already assigned to node "lab-worker"' in status["message"]
 

@@ -141,8 +141,7 @@ def _handler(target: Target) -> Handler:
     not_served = _NOT_SERVED.get((resource.plural, subresource.partition("/")[0]))
     if not_served and resource.group == "":
         raise not_implemented(not_served)
-    served = subresource in resource.subresources or (resource.plural, subresource) == ("serviceaccounts", "token")
-    if not served:
+    if subresource not in resource.subresources:
         raise no_such_resource()
     handler = _SUBRESOURCES.get(subresource, {}).get(target.verb)
     if handler is None:

@@ -15,7 +15,7 @@ from labsupport.embedded.http.options import WriteOptions
 from labsupport.embedded.http.reading import answer, namespace
 from labsupport.embedded.http.responses import json_response, success
 from labsupport.embedded.kinds.scaling import SCALES, apply_scale, scale_of
-from labsupport.embedded.objects import JSON, clone, name_of, uid_of
+from labsupport.embedded.objects import JSON, clone, name_of, now, uid_of
 from labsupport.embedded.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Resource
 
 _TOKEN_SECONDS = 3600
@@ -75,6 +75,10 @@ async def bind(call: Call) -> web.Response:
         raise errors.conflict(PODS, name, f'pod {name} is already assigned to node "{bound}"')
     new = clone(pod)
     new["spec"]["nodeName"] = node
+    status = new.setdefault("status", {})
+    others = [c for c in status.get("conditions") or () if c.get("type") != "PodScheduled"]
+    scheduled = {"type": "PodScheduled", "status": "True", "lastProbeTime": None, "lastTransitionTime": now()}
+    status["conditions"] = [*others, scheduled]
     call.registry.update(PODS, new, subresource="binding", dry_run=options.dry_run)
     return json_response(success(code=201), 201)
 
@@ -104,11 +108,8 @@ async def token(call: Call) -> web.Response:
     if not isinstance(audiences, list) or not isinstance(seconds, int):
         raise bad_request("TokenRequest: spec.audiences must be an array and spec.expirationSeconds an integer")
     if not _SHORTEST_TOKEN <= seconds <= _LONGEST_TOKEN:
-        why = (
-            "may not specify a duration less than 10 minutes"
-            if seconds < _SHORTEST_TOKEN
-            else ("may not specify a duration larger than 2^32 seconds")
-        )
+        limit = "less than 10 minutes" if seconds < _SHORTEST_TOKEN else "larger than 2^32 seconds"
+        why = f"may not specify a duration {limit}"
         tokens = Resource("authentication.k8s.io", "v1", "tokenrequests", "TokenRequest")
         raise errors.invalid(tokens, "", [field.invalid("spec.expirationSeconds", seconds, why)])
     bound = spec.get("boundObjectRef")
