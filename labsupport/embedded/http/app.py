@@ -15,6 +15,7 @@ from labsupport.embedded.http import (
     deleting,
     discovery,
     documents,
+    eviction,
     logs,
     reading,
     remotecommand,
@@ -65,6 +66,7 @@ _SUBRESOURCES: dict[str, dict[str, Handler]] = {
     },
     "binding": {"create": subresources.bind},
     "finalize": {"update": subresources.finalize},
+    "eviction": {"create": eviction.evict},
     "token": {"create": subresources.token},
     "log": {"get": logs.logs},
     "exec": {"get": remotecommand.run, "create": remotecommand.run},
@@ -73,7 +75,6 @@ _SUBRESOURCES: dict[str, dict[str, Handler]] = {
 _NOT_SERVED = {
     ("pods", "attach"): "attach: use kubectl exec",
     ("pods", "portforward"): "port-forward: reach the pod through a Service of type NodePort",
-    ("pods", "eviction"): "eviction: delete the pod instead",
     ("pods", "ephemeralcontainers"): "ephemeral containers: use kubectl exec",
     ("pods", "resize"): "resizing pods in place",
     ("pods", "proxy"): "the API server proxy",

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from labsupport.embedded.errors import ApiError, unauthorized
+from labsupport.embedded.errors import ApiError, not_implemented, unauthorized
 from labsupport.embedded.objects import uid_of
 from labsupport.embedded.pki import InvalidToken
 from labsupport.embedded.resources import PODS, SERVICE_ACCOUNTS
@@ -34,10 +34,12 @@ ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
 
 
 def authenticate(request: web.Request, registry: Registry, pki: Pki) -> User | None:
-    """The user of a request, or None without credentials. Raises ApiError 401 for wrong ones.
+    """The user of a request, or None without credentials. Raises ApiError 401 for wrong ones, 501 for impersonation.
 
     The TLS layer has verified the certificate already: what arrives here is signed by our authority.
     """
+    if "Impersonate-User" in request.headers:
+        raise not_implemented("impersonation (kubectl --as): use the credentials of the user that is meant")
     transport = request.transport
     certificate = transport.get_extra_info("peercert") if transport is not None else None
     if certificate:
