@@ -1,0 +1,135 @@
+"""`python -m tests.bench [--only startup,dns] [--kubeconfig FILE] [--runs 5]` prints a table and writes bench.json."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tests.bench import api, memory, names, nodeport, notebooks, startup, workloads
+from tests.bench.cluster import Cluster
+from tests.bench.figures import Figure, Row, table
+from tests.running_lab import RunningLab
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Measurements that belong together."""
+
+    name: str
+    measure: Callable[[Cluster, int], Iterator[Figure]]
+    anywhere: bool = False  # whether it makes sense on a cluster that is not ours
+
+
+GROUPS = (
+    Group("startup", startup.measure),
+    Group("workloads", workloads.measure, anywhere=True),
+    Group("api", api.measure, anywhere=True),
+    Group("dns", names.measure),
+    Group("nodeport", nodeport.measure, anywhere=True),
+    Group("memory", memory.measure),
+    Group("notebooks", notebooks.measure),
+)
+
+
+@dataclass
+class Results:
+    """What has been measured so far, and what could not be."""
+
+    rows: list[Row] = field(default_factory=list)
+    failures: list[dict[str, str]] = field(default_factory=list)
+
+    def measure(self, group: Group, embedded: Cluster, given: Cluster | None, runs: int) -> None:
+        """Measure one group, on the given cluster too where that makes sense."""
+        mine = self._collect(group, "embedded", embedded, runs)
+        theirs = self._collect(group, "given", given, runs) if given and group.anywhere else []
+        counterparts = {figure.name: figure for figure in theirs}
+        self.rows += [Row(group.name, figure, counterparts.get(figure.name)) for figure in mine]
+
+    def _collect(self, group: Group, which: str, cluster: Cluster, runs: int) -> list[Figure]:
+        figures = []
+        try:
+            for figure in group.measure(cluster, runs):
+                print(f"  {figure}" + (" on the given cluster" if which == "given" else ""), flush=True)
+                figures.append(figure)
+        except Exception as error:  # whatever it was: the other measurements go on
+            print(f"  failed on the {which} cluster: {type(error).__name__}: {error}", flush=True)
+            self.failures.append({"group": group.name, "cluster": which, "error": f"{type(error).__name__}: {error}"})
+        return figures
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Measure what was asked for; returns 0 when everything could be measured."""
+    options = _options(arguments)
+    groups = [g for g in GROUPS if not options.only or g.name in options.only]
+    results = Results()
+    with tempfile.TemporaryDirectory(prefix="bench-") as place:
+        lab = RunningLab(Path(place) / "lab")
+        try:
+            print("starting a lab of the benchmark's own", flush=True)
+            lab.up()
+            embedded = Cluster(lab.kubeconfig, lab)
+            given = Cluster(options.kubeconfig) if options.kubeconfig else None
+            for number, group in enumerate(groups, 1):
+                print(f"[{number}/{len(groups)}] {group.name}", flush=True)
+                results.measure(group, embedded, given, options.runs)
+        except KeyboardInterrupt:
+            print("stopped; what follows was measured until now")
+        finally:
+            lab.down()
+    if results.rows:
+        print("\n" + table(results.rows))
+    _write(options.output, results)
+    for failure in results.failures:
+        print(f"failed: {failure['group']} on the {failure['cluster']} cluster: {failure['error']}")
+    print(f"written to {options.output}")
+    return 1 if results.failures else 0
+
+
+def _options(arguments: Sequence[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Measure the embedded cluster.")
+    known = [g.name for g in GROUPS]
+    parser.add_argument(
+        "--only", type=lambda text: text.split(","), metavar="NAME[,NAME]", help=f"some of {', '.join(known)}"
+    )
+    parser.add_argument(
+        "--kubeconfig", type=Path, help="a real cluster to measure too, in namespaces of its own that are removed"
+    )
+    parser.add_argument("--runs", type=int, default=5, help="runs of each measurement (default: 5)")
+    parser.add_argument("--output", type=Path, default=ROOT / "bench.json", help="where to write the figures")
+    options = parser.parse_args(arguments)
+    if unknown := set(options.only or ()) - set(known):
+        parser.error(f"--only {','.join(sorted(unknown))}: there are {', '.join(known)}")
+    if options.runs < 1:
+        parser.error("--runs: at least 1")
+    if options.kubeconfig and not options.kubeconfig.is_file():
+        parser.error(f"--kubeconfig {options.kubeconfig}: there is no such file")
+    return options
+
+
+def _write(output: Path, results: Results) -> None:
+    machine = {
+        "system": f"{platform.system()} {platform.release()} {platform.machine()}",
+        "python": platform.python_version(),
+        "processors": len(os.sched_getaffinity(0)),
+    }
+    told = {
+        "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "machine": machine,
+        "figures": [row.to_json() for row in results.rows],
+        "failed": results.failures,
+    }
+    output.write_text(json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
