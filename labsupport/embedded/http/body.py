@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 import yaml
 from aiohttp import web
+from aiohttp.web_protocol import RequestPayloadError
 
 from labsupport.embedded.errors import ApiError, bad_request, unsupported_media_type
 from labsupport.embedded.objects import JSON
@@ -34,11 +35,13 @@ _YamlLoader.yaml_implicit_resolvers = {
 
 
 async def read(request: web.Request) -> bytes:
-    """The whole body. Raises ApiError 413 beyond the limit."""
+    """The whole body. Raises ApiError 413 beyond the limit and 400 when it does not come through."""
     try:
         return await request.read()
     except web.HTTPRequestEntityTooLarge as error:
         raise ApiError(413, "RequestEntityTooLarge", f"Request entity too large: limit is {LIMIT}") from error
+    except RequestPayloadError as error:
+        raise bad_request(f"the body of the request could not be read: {' '.join(str(error).split())}") from error
 
 
 def content_type(request: web.Request) -> str:
