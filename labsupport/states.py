@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 Object = dict[str, Any]
-_SETS = ("StatefulSet", "ReplicaSet", "Deployment")
+SETS = ("StatefulSet", "ReplicaSet", "Deployment")
 _CANNOT_START = (
     "ErrImagePull",
     "ImagePullBackOff",
@@ -21,10 +21,10 @@ def reached(kind: str, state: str) -> Callable[[Object | None], bool]:
     """The test whether an object of that kind is in that state. Raises ValueError for a state it cannot have."""
     if state == "Deleted":
         return lambda found: found is None
-    if (count := re.fullmatch(r"(\d+) ready", state)) and kind in _SETS:
+    if (count := re.fullmatch(r"(\d+) ready", state)) and kind in SETS:
         wanted = int(count[1])
         return lambda found: found is not None and _status(found).get("readyReplicas", 0) == wanted
-    if (count := re.fullmatch(r"(\d+) left", state)) and kind in _SETS:
+    if (count := re.fullmatch(r"(\d+) left", state)) and kind in SETS:
         most = int(count[1])
         return lambda found: found is not None and _remaining(found) == most
     test = _TESTS.get((kind, state)) or _TESTS.get(("*", state))
@@ -41,7 +41,7 @@ def hopeless(
         return lambda found: ""
     if kind == "Pod":
         return lambda found: "it does not exist" if found is None else _why_stuck(found)
-    if kind in _SETS:
+    if kind in SETS:
 
         def of_its_pods(found: Object | None) -> str:
             if found is None:
@@ -65,7 +65,7 @@ def describe(kind: str, found: Object | None) -> str:
         ready = sum(c.get("ready", False) for c in status.get("containerStatuses") or ())
         total = len(found["spec"]["containers"])
         return f"{_phase_or_reason(found)}, {ready} of {total} containers ready"
-    if kind in _SETS:
+    if kind in SETS:
         return f"{status.get('readyReplicas', 0)} of {found['spec'].get('replicas', 1)} replicas ready"
     return str(status.get("phase") or "it exists")
 
@@ -90,6 +90,11 @@ def _all_ready(found: Object) -> bool:
         and status.get("replicas", 0) == wanted
         and status.get("readyReplicas", 0) == wanted
     )
+
+
+def is_ready(pod: Object) -> bool:
+    """Whether a pod is Ready and not stopping."""
+    return _condition(pod, "Ready") and not pod["metadata"].get("deletionTimestamp")
 
 
 def _remaining(found: Object) -> int:

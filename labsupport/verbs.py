@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from labsupport import chapter, errors, kube
+from labsupport import chapter, errors, kube, waiting
 
 LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 MANAGER = "labsupport"
@@ -61,22 +61,28 @@ def patch(reference: str, change: dict[str, Any], *, say: str = "") -> None:
     print(say or f"{reference} patched")
 
 
-def delete(reference: str, *, grace: int | None = None, cascade: str = "background", quiet: bool = False) -> None:
-    """Ask for an object's deletion and return at once. `grace` is in seconds; cascade as kubectl's.
+def delete(
+    reference: str, *, grace: int | None = None, cascade: str = "background", wait: bool = True, quiet: bool = False
+) -> None:
+    """Delete an object and wait until it is gone, as `kubectl delete` does.
 
-    `quiet` prints nothing, for names that are random. Raises Refused with the server's own text.
+    `grace` is in seconds; `cascade` is background, foreground or orphan; `wait=False` returns once the deletion is
+    asked for; `quiet` prints nothing, for names that are random. Raises Refused, and WaitFailed after a minute.
 
     >>> delete("pod/web-0")
-    pod/web-0 deletion asked for
+    pod/web-0 deleted
     """
     resource, name = kube.split_reference(reference)
     options: dict[str, Any] = {"propagationPolicy": cascade.capitalize()}
     if grace is not None:
         options["gracePeriodSeconds"] = grace
     with errors.readable():
+        uid = resource.get(name=name, namespace=_space(resource)).metadata.uid
         resource.delete(name=name, namespace=_space(resource), body=options)
+    if wait:
+        waiting.gone(resource, name, _space(resource) or "", uid)
     if not quiet:
-        print(f"{reference} deletion asked for")
+        print(f"{reference} deleted" if wait else f"{reference} deletion asked for")
 
 
 def objects(word: str, selector: str = "") -> list[Any]:

@@ -30,7 +30,7 @@ def wait(reference: str, state: str = "Ready", *, timeout: float = 60, quiet: bo
     statefulset/web is Ready
     """
     resource, name = kube.split_reference(reference)
-    reached = states.reached(resource.kind, state)
+    reached = _with_pods(resource.kind, state, states.reached(resource.kind, state))
     hopeless = states.hopeless(resource.kind, state, lambda selector: pods_of(selector))
     space = chapter.namespace() if resource.namespaced else ""
     deadline = time.monotonic() + timeout
@@ -75,6 +75,29 @@ def until(
         f"{kind}/{name} was not {state} within {timeout:g} s. Last seen: {states.describe(resource.kind, last)}. "
         f"Look at it with: !kubectl -n {namespace or 'default'} describe {kind} {name}"
     )
+
+
+def gone(resource: Any, name: str, namespace: str, uid: str, *, timeout: float = 60) -> None:
+    """Wait until the object with that uid is no more; another one may have taken its name. Raises WaitFailed."""
+
+    def reached(found: dict[str, Any] | None) -> bool:
+        return found is None or bool(found["metadata"]["uid"] != uid)
+
+    until(resource, name, namespace, reached, "Deleted", timeout=timeout)
+
+
+def _with_pods(kind: str, state: str, reached: Predicate) -> Predicate:
+    """For a set that should be Ready, look at its pods too: its status still counts one that is stopping."""
+    if kind not in states.SETS or state not in ("Ready", "Complete"):
+        return reached
+
+    def also_by_its_pods(found: dict[str, Any] | None) -> bool:
+        if found is None or not reached(found):
+            return False
+        pods = pods_of(found["spec"]["selector"].get("matchLabels") or {})
+        return bool(sum(states.is_ready(pod) for pod in pods) >= found["spec"].get("replicas", 1))
+
+    return also_by_its_pods
 
 
 def _await_endings(found: dict[str, Any], deadline: float) -> None:
