@@ -22,8 +22,10 @@ from labsupport.embedded import inherited, settings
 from labsupport.embedded.controllers import bootstrap
 from labsupport.embedded.controllers.controller import Controller
 from labsupport.embedded.controllers.deployment import DeploymentController
+from labsupport.embedded.controllers.disruption import DisruptionController
 from labsupport.embedded.controllers.endpoint_slice import EndpointSliceController
 from labsupport.embedded.controllers.endpoints import EndpointsController
+from labsupport.embedded.controllers.ephemeral_volume import EphemeralVolumeController
 from labsupport.embedded.controllers.garbage_collector import GarbageCollector
 from labsupport.embedded.controllers.namespace import NamespaceController
 from labsupport.embedded.controllers.node_lifecycle import NodeLifecycleController
@@ -143,6 +145,7 @@ def _controllers(registry: Registry, pki: Pki, agent: NodeAgent) -> list[Control
         StatefulSetController(registry),
         ReplicaSetController(registry),
         DeploymentController(registry),
+        EphemeralVolumeController(registry),
         VolumeBindingController(registry),
         LocalPathProvisioner(registry, agent.remove_volume),
         ClaimProtectionController(registry),
@@ -153,6 +156,7 @@ def _controllers(registry: Registry, pki: Pki, agent: NodeAgent) -> list[Control
         NodeLifecycleController(registry),
         TaintEvictionController(registry),
         PodGarbageCollector(registry),
+        DisruptionController(registry),
     ]
 
 

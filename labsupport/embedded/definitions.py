@@ -23,6 +23,7 @@ _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 # Types that requests and answers use without being resources of their own.
 _EXTRA_ROOTS = (
     "io.k8s.api.autoscaling.v1.Scale",
+    "io.k8s.api.policy.v1.Eviction",
     _META + "DeleteOptions",
     _META + "Patch",
     _META + "Status",

@@ -112,6 +112,14 @@ def unsupported_media_type(message: str) -> ApiError:
     return ApiError(415, "UnsupportedMediaType", message)
 
 
+def too_many_requests(message: str, cause: str, why: str, retry_seconds: int = 0) -> ApiError:
+    """429: not now, perhaps later; `retry_seconds` 0 leaves it to the client when."""
+    details: dict[str, Any] = {"causes": [{"reason": cause, "message": why}]}
+    if retry_seconds:
+        details["retryAfterSeconds"] = retry_seconds
+    return ApiError(429, "TooManyRequests", message, details)
+
+
 def too_large_resource_version(wanted: int, current: int) -> ApiError:
     """504: a resourceVersion from the future."""
     message = f"Too large resource version: {wanted}, current: {current}"

@@ -48,7 +48,9 @@ class Resource:
 
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", False, ("ns",), (), ("status", "finalize"))
 NODES = Resource("", "v1", "nodes", "Node", False, ("no",), (), ("status",))
-PODS = Resource("", "v1", "pods", "Pod", True, ("po",), ("all",), ("status", "log", "exec", "attach", "binding"))
+PODS = Resource(
+    "", "v1", "pods", "Pod", True, ("po",), ("all",), ("status", "log", "exec", "attach", "binding", "eviction")
+)
 SERVICES = Resource("", "v1", "services", "Service", True, ("svc",), ("all",), ("status",))
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", True, ("ep",))
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", True, ("cm",))
@@ -66,6 +68,9 @@ REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet", True, ("rs",)
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True, ("deploy",), ("all",), ("status", "scale"))
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet", True, ("sts",), ("all",), ("status", "scale"))
 CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
+POD_DISRUPTION_BUDGETS = Resource(
+    "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, ("pdb",), (), ("status",)
+)
 
 RESOURCES: tuple[Resource, ...] = (
     NAMESPACES,
@@ -86,6 +91,7 @@ RESOURCES: tuple[Resource, ...] = (
     DEPLOYMENTS,
     STATEFUL_SETS,
     CONTROLLER_REVISIONS,
+    POD_DISRUPTION_BUDGETS,
 )
 
 

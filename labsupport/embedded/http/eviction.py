@@ -6,6 +6,8 @@ step here, so upstream's retries after conflicts have no counterpart.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from aiohttp import web
 
 from labsupport.embedded import schema
@@ -58,11 +60,12 @@ def _evict(registry: Registry, where: str, name: str, options: DeleteOptions) ->
         if len(budgets) > 1:
             raise ApiError(500, "", _SEVERAL)
         # A failing precondition must not cost the budget a disruption.
-        registry.delete(PODS, where, name, DeleteOptions(uid=options.uid, dry_run=True))
+        registry.delete(PODS, where, name, replace(options, dry_run=True))
         if budgets and not _is_free(budgets[0], pod):
             _take(registry, budgets[0], pod, dry_run=options.dry_run)
         if not options.dry_run:
             registry.modify(PODS, where, name, _mark, subresource="status")
+            options = replace(options, resource_version=None)  # checked above, and changed by the mark
     registry.delete(PODS, where, name, options)
 
 
@@ -77,8 +80,8 @@ def _is_free(budget: JSON, pod: JSON) -> bool:
         return False
     if budget["spec"].get("unhealthyPodEvictionPolicy") == ALWAYS_ALLOW:
         return True
-    desired = budget["status"]["desiredHealthy"]
-    return bool(budget["status"]["currentHealthy"] >= desired > 0)
+    desired = budget["status"].get("desiredHealthy", 0)
+    return bool(budget["status"].get("currentHealthy", 0) >= desired > 0)
 
 
 def _take(registry: Registry, budget: JSON, pod: JSON, *, dry_run: bool) -> None:
@@ -87,15 +90,17 @@ def _take(registry: Registry, budget: JSON, pod: JSON, *, dry_run: bool) -> None
     if status.get("observedGeneration", 0) < budget["metadata"]["generation"]:
         why = f"The disruption budget {name} is still being processed by the server."
         raise too_many_requests(_TOO_MANY, _CAUSE, why, _RETRY_SECONDS)
-    if status["disruptionsAllowed"] == 0:
+    if status.get("disruptionsAllowed", 0) == 0:
         failed = condition(budget, DISRUPTION_ALLOWED) or {}
         why = (
-            f"The disruption budget {name} needs {status['desiredHealthy']} healthy pods "
-            f"and has {status['currentHealthy']} currently"
+            f"The disruption budget {name} needs {status.get('desiredHealthy', 0)} healthy pods "
+            f"and has {status.get('currentHealthy', 0)} currently"
         )
         if failed.get("reason") == SYNC_FAILED:
             message = failed.get("message", "")
-            why = f"The disruption budget {name} does not allow evicting pods currently because it failed sync: {message}"
+            why = (
+                f"The disruption budget {name} does not allow evicting pods currently because it failed sync: {message}"
+            )
         raise too_many_requests(_TOO_MANY, _CAUSE, why)
     if dry_run:
         return

@@ -14,6 +14,7 @@ from labsupport.embedded.kinds.namespaces import NamespaceKind
 from labsupport.embedded.kinds.nodes import NodeKind
 from labsupport.embedded.kinds.persistentvolumeclaims import PersistentVolumeClaimKind
 from labsupport.embedded.kinds.persistentvolumes import PersistentVolumeKind
+from labsupport.embedded.kinds.poddisruptionbudgets import PodDisruptionBudgetKind
 from labsupport.embedded.kinds.pods import PodKind
 from labsupport.embedded.kinds.replicasets import ReplicaSetKind
 from labsupport.embedded.kinds.secrets import SecretKind
@@ -42,6 +43,7 @@ _KINDS: tuple[Kind, ...] = (
     DeploymentKind(),
     StatefulSetKind(),
     ControllerRevisionKind(),
+    PodDisruptionBudgetKind(),
 )
 
 KINDS: dict[Resource, Kind] = {kind.resource: kind for kind in _KINDS}
