@@ -12,8 +12,8 @@ from pathlib import Path
 from labsupport import backends, paths
 from labsupport.backends import CommandError
 
-# Ask no questions about news and updates: a workshop may have no way out.
-_QUIET = ["--LabApp.news_url=None", "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate"]
+# JupyterLab's settings for the course: no questions about news and updates, which a workshop may not be able to reach.
+_SETTINGS = Path(__file__).with_name("jupyter")
 _MARKS = {"ok": "ok  ", "note": "note", "fail": "FAIL"}
 
 
@@ -126,7 +126,8 @@ def _open(options: argparse.Namespace) -> int:
     environment = dict(os.environ)
     environment["KUBECONFIG"] = str(paths.kubeconfig_path())
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
-    command = [sys.executable, "-m", "jupyterlab", str(notebook.name), "--ServerApp.ip=127.0.0.1", *_QUIET]
+    command = [sys.executable, "-m", "jupyterlab", str(notebook.name), "--ServerApp.ip=127.0.0.1"]
+    command.append(f"--LabApp.app_settings_dir={_SETTINGS}")
     if options.no_browser or not _has_browser():
         command.append("--no-browser")
     print("Opening JupyterLab. Ctrl-C here ends it; the cluster stays until `make down`.", flush=True)
