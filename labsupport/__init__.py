@@ -11,12 +11,15 @@ if TYPE_CHECKING:
     from labsupport.chapter import begin, end, namespace
     from labsupport.checks import check, hint
     from labsupport.errors import LabError, Refused
+    from labsupport.event_log import NoSuchEvent, event
     from labsupport.kube import NotConnected, apps, core
     from labsupport.map_figure import lab_map
-    from labsupport.name_lookup import Answer, lookup
+    from labsupport.name_lookup import Answer, lookup, wait_for_name
+    from labsupport.object_figure import object_map
     from labsupport.pod_timeline import timeline
     from labsupport.pods import CommandFailed, address, fetch, logs, reachable, run
     from labsupport.recording import Moment, Recording
+    from labsupport.revision_figure import revisions
     from labsupport.tables import facts, get
     from labsupport.verbs import apply, delete, manifest, obj, objects, patch, scale
     from labsupport.waiting import WaitFailed, wait
@@ -26,6 +29,7 @@ __all__ = [
     "CommandFailed",
     "LabError",
     "Moment",
+    "NoSuchEvent",
     "NotConnected",
     "Recording",
     "Refused",
@@ -38,6 +42,7 @@ __all__ = [
     "core",
     "delete",
     "end",
+    "event",
     "facts",
     "fetch",
     "get",
@@ -48,25 +53,31 @@ __all__ = [
     "manifest",
     "namespace",
     "obj",
+    "object_map",
     "objects",
     "patch",
     "reachable",
+    "revisions",
     "run",
     "scale",
     "timeline",
     "wait",
+    "wait_for_name",
 ]
 
 _HOME = {
     "chapter": "begin end namespace",
     "checks": "check hint",
     "errors": "LabError Refused",
+    "event_log": "NoSuchEvent event",
     "kube": "NotConnected apps core",
     "map_figure": "lab_map",
-    "name_lookup": "Answer lookup",
+    "name_lookup": "Answer lookup wait_for_name",
+    "object_figure": "object_map",
     "verbs": "apply delete manifest obj objects patch scale",
     "pods": "CommandFailed address fetch logs reachable run",
     "recording": "Moment Recording",
+    "revision_figure": "revisions",
     "tables": "facts get",
     "pod_timeline": "timeline",
     "waiting": "WaitFailed wait",

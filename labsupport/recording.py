@@ -11,17 +11,21 @@ from kubernetes import watch as client_watch
 
 from labsupport import chapter, kube
 
+_REVISION = "controller-revision-hash"
+
 
 @dataclass(frozen=True)
 class Moment:
     """One thing that happened: seconds since the recording began, what, and to whom."""
 
     seconds: float
-    what: str  # created, scheduled, running, ready, unready, terminating, deleted, bound
-    kind: str
-    name: str
+    what: str  # created, scheduled, running, ready, unready, terminating, deleted, bound; mark
+    kind: str  # "" of a mark
+    name: str  # a mark's text
     uid: str
     owner: str  # "kind/name" of the controller, or ""
+    revision: str = ""  # the name of the ControllerRevision that a StatefulSet's pod was made from
+    claims: tuple[str, ...] = ()  # the claims that a pod mounts
 
 
 class Recording:
@@ -76,6 +80,14 @@ class Recording:
         """The seconds at which it happened, in order."""
         return [m.seconds for m in self.moments if m.what == what and (not owner or m.owner == owner)]
 
+    def mark(self, text: str) -> None:
+        """Note that something is done now, for a figure to show.
+
+        >>> recording.mark("rollback")
+        """
+        with self._lock:
+            self._moments.append(Moment(time.monotonic() - self._started, "mark", "", text, "", ""))
+
     def stop(self) -> None:
         """End the recording; what was recorded stays. The server has a moment to bring the last events."""
         for watcher in self._watchers:
@@ -98,10 +110,25 @@ class Recording:
         metadata = obj["metadata"]
         owner = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), None)
         by = f"{owner['kind'].lower()}/{owner['name']}" if owner else ""
+        revision = (metadata.get("labels") or {}).get(_REVISION, "")
+        claims = _claims_of(obj) if obj["kind"] == "Pod" else ()
         with self._lock:
             seen = self._seen.setdefault(metadata["uid"], set())
             for what in _happened(event, obj, seen):
-                self._moments.append(Moment(seconds, what, obj["kind"], metadata["name"], metadata["uid"], by))
+                self._moments.append(
+                    Moment(seconds, what, obj["kind"], metadata["name"], metadata["uid"], by, revision, claims)
+                )
+
+
+def _claims_of(pod: dict[str, Any]) -> tuple[str, ...]:
+    """The names of the claims a pod mounts; that of a generic ephemeral volume is made of the pod's and its own."""
+    names: list[str] = []
+    for volume in pod["spec"].get("volumes") or ():
+        if claim := volume.get("persistentVolumeClaim"):
+            names.append(claim["claimName"])
+        elif volume.get("ephemeral"):
+            names.append(f"{pod['metadata']['name']}-{volume['name']}")
+    return tuple(names)
 
 
 def _happened(event: str, obj: dict[str, Any], seen: set[str]) -> list[str]:

@@ -27,6 +27,9 @@ def reached(kind: str, state: str) -> Callable[[Object | None], bool]:
     if (count := re.fullmatch(r"(\d+) left", state)) and kind in SETS:
         most = int(count[1])
         return lambda found: found is not None and _remaining(found) == most
+    if (count := re.fullmatch(r"(\d+) allowed", state)) and kind == "PodDisruptionBudget":
+        budget = int(count[1])
+        return lambda found: found is not None and _observed(found) and _allowed(found) == budget
     test = _TESTS.get((kind, state)) or _TESTS.get(("*", state))
     if test is None:
         raise ValueError(f"a {kind} is never {state!r}; it can be {', '.join(_known(kind))}")
@@ -78,8 +81,14 @@ def _known(kind: str) -> list[str]:
     return sorted({state for k, state in _TESTS if k in (kind, "*")} | {"Deleted"})
 
 
-def _condition(found: Object, name: str) -> bool:
-    return any(c["type"] == name and c["status"] == "True" for c in _status(found).get("conditions") or ())
+def _condition(found: Object, name: str, status: str = "True") -> bool:
+    return any(c["type"] == name and c["status"] == status for c in _status(found).get("conditions") or ())
+
+
+def _unschedulable(pod: Object) -> bool:
+    """The scheduler has looked at the pod and found no node for it."""
+    conditions = _status(pod).get("conditions") or ()
+    return any(c["type"] == "PodScheduled" and c.get("reason") == "Unschedulable" for c in conditions)
 
 
 def _all_ready(found: Object) -> bool:
@@ -105,8 +114,22 @@ def _remaining(found: Object) -> int:
     return int(status.get("replicas", 0)) + int(status.get("terminatingReplicas") or 0)
 
 
+def _allowed(budget: Object) -> int:
+    """How many pods may be evicted now under a PodDisruptionBudget."""
+    return int(_status(budget).get("disruptionsAllowed", 0))
+
+
+def _observed(found: Object) -> bool:
+    """The controller has acted on the spec as it is now, at least once."""
+    return bool(_status(found).get("observedGeneration", 0) >= found["metadata"].get("generation", 0))
+
+
 def _rolled_out(found: Object) -> bool:
     status, wanted = _status(found), found["spec"].get("replicas", 1)
+    strategy = found["spec"].get("updateStrategy") or {}
+    partition = (strategy.get("rollingUpdate") or {}).get("partition") or 0
+    if partition:
+        return _all_ready(found) and bool(status.get("updatedReplicas", 0) >= wanted - partition)
     same = found["kind"] != "StatefulSet" or status.get("currentRevision") == status.get("updateRevision")
     return _all_ready(found) and same and status.get("updatedReplicas", wanted) == wanted
 
@@ -127,13 +150,16 @@ def _why_stuck(pod: Object) -> str:
 
 _TESTS: dict[tuple[str, str], Callable[[Object], bool]] = {
     ("Pod", "Ready"): lambda found: _condition(found, "Ready"),
+    ("Pod", "Unschedulable"): lambda found: _unschedulable(found),
     ("Pod", "Stuck"): lambda found: bool(_why_stuck(found)),
+    ("Pod", "Unschedulable"): lambda found: _condition(found, "PodScheduled", "False"),
     ("Node", "Ready"): lambda found: _condition(found, "Ready"),
     ("StatefulSet", "Ready"): _all_ready,
     ("ReplicaSet", "Ready"): _all_ready,
     ("Deployment", "Ready"): _all_ready,
     ("StatefulSet", "Complete"): _rolled_out,
     ("Deployment", "Complete"): _rolled_out,
+    **{(kind, "Observed"): _observed for kind in SETS},
     ("Namespace", "Active"): lambda found: _status(found).get("phase") == "Active",
     ("PersistentVolumeClaim", "Bound"): lambda found: _status(found).get("phase") == "Bound",
     ("PersistentVolumeClaim", "Pending"): lambda found: _status(found).get("phase") == "Pending",
