@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 
 import dns.exception
@@ -64,6 +65,24 @@ def lookup(name: str, type: str = "A", *, tcp: bool = False, timeout: float = 5)
     records = tuple(sorted(record.to_text() for s in sets for record in s))
     ttl = min((s.ttl for s in sets), default=None)
     return Answer(full, type, dns.rcode.to_text(reply.rcode()), records, ttl)
+
+
+def wait_for_name(name: str, type: str = "A", *, timeout: float = 90) -> Answer:
+    """Ask until there is an answer with records, and return it. A name that was asked for too early takes its time.
+
+    A name server may remember for up to 30 seconds that a name did not exist. Nothing tells when DNS changes, so
+    this asks again, at growing distances. `timeout` is in seconds. Raises LookupFailed.
+
+    >>> wait_for_name("web-0.web").status
+    'NOERROR'
+    """
+    deadline, pause = time.monotonic() + timeout, 0.05
+    while not (answer := lookup(name, type)).records:
+        if time.monotonic() + pause > deadline:
+            raise LookupFailed(f"{answer.name} {type} was still {answer} after {timeout:g} s. Is its pod Ready?")
+        time.sleep(pause)
+        pause = min(2 * pause, 2.0)
+    return answer
 
 
 def qualified(name: str) -> str:

@@ -85,12 +85,6 @@ def _condition(found: Object, name: str, status: str = "True") -> bool:
     return any(c["type"] == name and c["status"] == status for c in _status(found).get("conditions") or ())
 
 
-def _unschedulable(pod: Object) -> bool:
-    """The scheduler has looked at the pod and found no node for it."""
-    conditions = _status(pod).get("conditions") or ()
-    return any(c["type"] == "PodScheduled" and c.get("reason") == "Unschedulable" for c in conditions)
-
-
 def _all_ready(found: Object) -> bool:
     """Every replica that is wanted is there and ready, and the status is about this spec."""
     status, wanted = _status(found), found["spec"].get("replicas", 1)
@@ -150,7 +144,6 @@ def _why_stuck(pod: Object) -> str:
 
 _TESTS: dict[tuple[str, str], Callable[[Object], bool]] = {
     ("Pod", "Ready"): lambda found: _condition(found, "Ready"),
-    ("Pod", "Unschedulable"): lambda found: _unschedulable(found),
     ("Pod", "Stuck"): lambda found: bool(_why_stuck(found)),
     ("Pod", "Unschedulable"): lambda found: _condition(found, "PodScheduled", "False"),
     ("Node", "Ready"): lambda found: _condition(found, "Ready"),

@@ -21,7 +21,7 @@ class WaitFailed(LabError):
 def wait(reference: str, state: str = "Ready", *, timeout: float = 60, quiet: bool = False) -> None:
     """Wait until `kind/name` is in a state, and say so in one line (unless `quiet`, for names that are random).
 
-    States: Ready, Running, Pending, Unschedulable, Succeeded, Failed, Bound, Deleted, Complete (a rollout, up to its partition),
+    States: Ready, Running, Pending, Succeeded, Failed, Bound, Deleted, Complete (a rollout, up to its partition),
     Observed (a set whose controller has acted on the last change), Stuck (a pod that cannot start), Unschedulable
     (a pod that no node takes); of a set "2 ready", and "1 left" when no more pods than that exist, stopping ones
     included; of a PodDisruptionBudget "1 allowed". Fails early when the state cannot come any

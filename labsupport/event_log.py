@@ -1,0 +1,59 @@
+"""What the cluster says about an object: its events, as `kubectl describe` lists them."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from kubernetes import watch as client_watch
+
+from labsupport import chapter, kube
+from labsupport.errors import LabError
+
+
+class NoSuchEvent(LabError):
+    """The event did not come; the message lists the reasons of those that did."""
+
+
+def event(reference: str, reason: str, *, timeout: float = 60) -> str:
+    """The message of the newest event with that reason about `kind/name`; waits for the first one.
+
+    Events are written a little after the fact, and by several components. `timeout` is in seconds. Raises
+    NoSuchEvent.
+
+    >>> event("pvc/data-db-0", "ProvisioningFailed")
+    'storageclass.storage.k8s.io "fast" not found'
+    """
+    resource, name = kube.split_reference(reference)
+    about = f"involvedObject.kind={resource.kind},involvedObject.name={name}"
+    listed = kube.core().list_namespaced_event(chapter.namespace(), field_selector=about)
+    found = [item for item in listed.items if item.reason == reason]
+    if found:
+        return str(max(found, key=_time).message)
+    seen = {str(item.reason) for item in listed.items}
+    deadline = time.monotonic() + timeout
+    while (left := deadline - time.monotonic()) > 0:
+        watcher = client_watch.Watch()
+        stream = watcher.stream(
+            kube.core().list_namespaced_event,
+            chapter.namespace(),
+            field_selector=about,
+            resource_version=listed.metadata.resource_version,
+            timeout_seconds=max(1, round(left)),
+        )
+        for change in stream:
+            seen.add(str(change["object"].reason))
+            if change["object"].reason == reason:
+                watcher.stop()
+                return str(change["object"].message)
+    raise NoSuchEvent(
+        f"no event {reason} about {reference} within {timeout:g} s; "
+        f"there were {', '.join(sorted(seen)) or 'none at all'}. Try `kubectl describe {reference}`."
+    )
+
+
+def _time(item: Any) -> float:
+    """When an event was last seen: of the classic API, or of the newer one, which fills other fields."""
+    series = item.series.last_observed_time if item.series else None
+    last = item.last_timestamp or series or item.event_time or item.metadata.creation_timestamp
+    return float(last.timestamp())
