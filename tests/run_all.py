@@ -1,6 +1,7 @@
 """What `make test` runs: every check, every test and every notebook, with a summary at the end.
 
-The checks that only read files run beside the tests. Words after the command go to pytest, as in
+The notebooks run on a cluster of their own, of the kind that CLUSTER names; the lab that you work with is left
+alone. The checks that only read files run beside the tests. Words after the command go to pytest, as in
 `python tests/run_all.py -k dns`.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -53,10 +55,10 @@ NBVAL = [
 ]
 
 
-def run(stage: Stage, *, show: bool) -> Result:
-    """Run one stage to its end."""
+def run(stage: Stage, *, show: bool, state: Path | None = None) -> Result:
+    """Run one stage to its end; `state` is the state directory of the lab that it works on."""
     started = time.monotonic()
-    environment = {**os.environ, "PYTHONHASHSEED": "0"}
+    environment = {**os.environ, "PYTHONHASHSEED": "0", **({"LAB_STATE": str(state)} if state else {})}
     done = subprocess.run(
         stage.command,
         cwd=ROOT,
@@ -68,15 +70,28 @@ def run(stage: Stage, *, show: bool) -> Result:
     return Result(stage, done.returncode, time.monotonic() - started, "" if show else done.stdout)
 
 
+def on_a_lab(stage: Stage) -> list[Result]:
+    """Start a lab in a directory that is thrown away, run the stage on it, and take it down."""
+    with tempfile.TemporaryDirectory(prefix="lab-test-") as directory:
+        state = Path(directory, "state")
+        results = [run(Stage("lab up", [f"{BIN}/lab", "up"]), show=True, state=state)]
+        try:
+            if results[0].code == 0:
+                results.append(run(stage, show=True, state=state))
+        finally:
+            results.append(run(Stage("lab down", [f"{BIN}/lab", "down"]), show=True, state=state))
+    return results
+
+
 def main(arguments: list[str]) -> int:
     """Run all stages; returns 0 when every one of them passed."""
-    testing = [Stage("tests", [*PYTEST, *arguments]), Stage("notebooks", [*NBVAL, *arguments])]
+    tests, notebooks = Stage("tests", [*PYTEST, *arguments]), Stage("notebooks", [*NBVAL, *arguments])
     with ThreadPoolExecutor(max_workers=1) as beside:
         reading: list[Future[Result]] = [beside.submit(run, stage, show=False) for stage in READING]
-        results = []
-        for stage in testing:
-            print(f"== {stage.name}", flush=True)
-            results.append(run(stage, show=True))
+        print("== tests", flush=True)
+        results = [run(tests, show=True)]
+        print("== notebooks", flush=True)
+        results += on_a_lab(notebooks)
         results = [future.result() for future in reading] + results
     for result in results:
         if result.code and result.output:

@@ -19,7 +19,6 @@ from typing import Any, Literal
 import orjson
 
 from labsupport.embedded import errors
-from labsupport.embedded.errors import ApiError
 from labsupport.embedded.kinds import KINDS
 from labsupport.embedded.kinds import metadata as metadata_rules
 from labsupport.embedded.kinds.kind import Kind

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -14,7 +15,23 @@ import pytest
 from labsupport.embedded import launch, launch_ports
 from labsupport.embedded.launch_errors import LaunchError, namespaces_refused
 
-PORTS = {"node_ports": range(30500, 30503), "dns_node_port": 30599, "api_port": 0}
+
+def free_block() -> int:
+    """The first of a hundred ports that no other lab of this machine uses now: tests may run beside each other."""
+    while True:
+        first = random.randrange(21000, 29000, 100)
+        try:
+            for port in (*range(first, first + 3), first + 99):
+                for kind in (socket.SOCK_STREAM, socket.SOCK_DGRAM):
+                    with socket.socket(socket.AF_INET, kind) as one:
+                        one.bind(("127.0.0.1", port))
+        except OSError:
+            continue
+        return first
+
+
+FIRST = free_block()
+PORTS = {"node_ports": range(FIRST, FIRST + 3), "dns_node_port": FIRST + 99, "api_port": 0}
 
 DAEMON = textwrap.dedent("""
     import os, signal, sys, json
@@ -72,7 +89,7 @@ def test_the_api_socket_answers_on_the_hosts_loopback(running: launch.Launched) 
 
 def test_a_node_port_refuses_connections_until_somebody_listens(running: launch.Launched) -> None:
     with pytest.raises(ConnectionRefusedError):
-        socket.create_connection(("127.0.0.1", running.ports.node_ports[30500]), 5)
+        socket.create_connection(("127.0.0.1", running.ports.node_ports[FIRST]), 5)
 
 
 def test_the_host_ports_equal_the_node_ports_when_they_are_free(running: launch.Launched) -> None:
@@ -141,9 +158,9 @@ def test_a_recorded_port_that_is_taken_by_a_stranger_is_named(state: Path, runni
     launch.stop(state, timeout=1)
     with socket.socket() as stranger:
         stranger.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        stranger.bind(("127.0.0.1", running.ports.node_ports[30501]))
+        stranger.bind(("127.0.0.1", running.ports.node_ports[FIRST + 1]))
         stranger.listen()
-        with pytest.raises(LaunchError, match=r"30501.*taken[\s\S]*rm .*ports.json"):
+        with pytest.raises(LaunchError, match=rf"{FIRST + 1}.*taken[\s\S]*rm .*ports.json"):
             launch.start(state, command=command(DAEMON), **PORTS)
 
 

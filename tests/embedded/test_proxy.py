@@ -316,14 +316,14 @@ async def test_udp_services(registry: Registry, pods: Pods, cluster_ip: str) -> 
     host_port = free_port(socket.SOCK_DGRAM)
     proxy = ServiceProxy(registry, {node_port: bound_pair(host_port)}, nodes=NODES)
     await proxy.start()
-    web_port = port(53, "dns", "UDP", nodePort=node_port)
+    web_port = port(5353, "dns", "UDP", nodePort=node_port)
     add(
         registry,
         service("web", cluster_ip, web_port, type="NodePort"),
         endpoint_slice("web", endpoint(address), ports=[port(pods.port, "dns", "UDP")]),
     )
     await settled()
-    for where, number in ((cluster_ip, 53), ("127.0.81.2", node_port), ("127.0.0.1", host_port)):
+    for where, number in ((cluster_ip, 5353), ("127.0.81.2", node_port), ("127.0.0.1", host_port)):
         assert await ask_udp(where, number) == address
     await proxy.stop()
 

@@ -60,7 +60,8 @@ def test_a_terminating_namespace_takes_nothing_new(registry: Registry) -> None:
     error = refusal(registry.create, CONFIG_MAPS, config_map(namespace="going"))
     assert error.code == 403
     assert error.message == (
-        'configmaps "settings" is forbidden: unable to create new content in namespace going because it is being terminated'
+        'configmaps "settings" is forbidden: unable to create new content in namespace going '
+        "because it is being terminated"
     )
     assert error.details["causes"][0]["reason"] == "NamespaceTerminating"
 
