@@ -30,8 +30,8 @@ from labsupport.embedded.launch_ports import Ports, bind_host_sockets, read_port
 RECORD = "daemon.json"
 LOG = "daemon.log"
 _SCRIPT = Path(__file__).with_name("launch_namespaces.py")
-_TOOLS = {"nsenter": "util-linux", "setsid": "util-linux", "flock": "util-linux"}
-_ROOM_NEEDED = 32 * 1024 * 1024  # bytes; the state of a cluster with some pods
+TOOLS = {"nsenter": "util-linux", "setsid": "util-linux", "flock": "util-linux"}
+ROOM_NEEDED = 32 * 1024 * 1024  # bytes; the state of a cluster with some pods
 _LOG_LIMIT = 4 * 1024 * 1024  # bytes of old log that are kept at a start
 
 
@@ -298,14 +298,14 @@ def check_namespaces(directory: Path | None = None) -> None:
 
 
 def _check_tools() -> None:
-    for tool, package in _TOOLS.items():
+    for tool, package in TOOLS.items():
         if not shutil.which(tool):
             raise tool_missing(tool, package)
 
 
 def _check_room(state_dir: Path) -> None:
     room = os.statvfs(state_dir)
-    if room.f_bavail * room.f_frsize < _ROOM_NEEDED:
+    if room.f_bavail * room.f_frsize < ROOM_NEEDED:
         raise disk_full(state_dir)
 
 

@@ -64,7 +64,7 @@ def disk_full(path: Path) -> LaunchError:
     """No room for the cluster's state."""
     return LaunchError(
         f"The disk that holds {path} is full.",
-        f"Free some space (the lab needs about 100 MB; see with: df -h {path}) and start again.",
+        f"Free some space (see what is left with: df -h {path}) and start again.",
     )
 
 

@@ -172,6 +172,15 @@ def bind_host_sockets(
     raise no_free_ports(len(wanted))
 
 
+def taken(ports: Ports) -> int | None:
+    """The first of these ports that another program has, or None."""
+    try:
+        _bind(ports).close()
+    except _Taken as e:
+        return e.port
+    return None
+
+
 def read_ports(state_dir: Path) -> Ports | None:
     """The ports of the lab in `state_dir`, or None when it was never started."""
     try:
