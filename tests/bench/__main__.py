@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.bench import api, memory, names, nodeport, notebooks, startup, workloads
 from tests.bench.cluster import Cluster
-from tests.bench.figures import Figure, Row, table
+from tests.bench.figures import Failure, Figure, Row, table
 from tests.running_lab import RunningLab
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -26,7 +26,7 @@ class Group:
     """Measurements that belong together."""
 
     name: str
-    measure: Callable[[Cluster, int], Iterator[Figure]]
+    measure: Callable[[Cluster, int], Iterator[Figure | Failure]]
     anywhere: bool = False  # whether it makes sense on a cluster that is not ours
 
 
@@ -46,7 +46,7 @@ class Results:
     """What has been measured so far, and what could not be."""
 
     rows: list[Row] = field(default_factory=list)
-    failures: list[dict[str, str]] = field(default_factory=list)
+    failures: list[str] = field(default_factory=list)
 
     def measure(self, group: Group, embedded: Cluster, given: Cluster | None, runs: int) -> None:
         """Measure one group, on the given cluster too where that makes sense."""
@@ -57,14 +57,23 @@ class Results:
 
     def _collect(self, group: Group, which: str, cluster: Cluster, runs: int) -> list[Figure]:
         figures = []
-        try:
-            for figure in group.measure(cluster, runs):
-                print(f"  {figure}" + (" on the given cluster" if which == "given" else ""), flush=True)
-                figures.append(figure)
-        except Exception as error:  # whatever it was: the other measurements go on
-            print(f"  failed on the {which} cluster: {type(error).__name__}: {error}", flush=True)
-            self.failures.append({"group": group.name, "cluster": which, "error": f"{type(error).__name__}: {error}"})
+        for found in _to_the_end(group, cluster, runs):
+            told = f"{found} on the {which} cluster" if which != "embedded" else str(found)
+            if isinstance(found, Figure):
+                print(f"  {told}", flush=True)
+                figures.append(found)
+            else:
+                print(f"  failed: {told}", flush=True)
+                self.failures.append(told)
         return figures
+
+
+def _to_the_end(group: Group, cluster: Cluster, runs: int) -> Iterator[Figure | Failure]:
+    """What a group measures; an error that ends it becomes its last result."""
+    try:
+        yield from group.measure(cluster, runs)
+    except Exception as error:  # whatever it was: the other groups go on
+        yield Failure(group.name, error)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -90,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
         print("\n" + table(results.rows))
     _write(options.output, results)
     for failure in results.failures:
-        print(f"failed: {failure['group']} on the {failure['cluster']} cluster: {failure['error']}")
+        print(f"failed: {failure}")
     print(f"written to {options.output}")
     return 1 if results.failures else 0
 

@@ -77,26 +77,28 @@ class Cluster:
 
     @contextlib.contextmanager
     def namespace(self) -> Iterator[str]:
-        """A namespace of its own, removed behind the measurement."""
+        """A namespace of its own, removed behind the measurement; after an error its removal is only asked for."""
         name = f"bench-{os.getpid()}-{next(_numbers)}"
         self.request("POST", "/api/v1/namespaces", {"metadata": {"name": name}})
         try:
             accounts = f"/api/v1/namespaces/{name}/serviceaccounts"  # pods are refused until there is the default one
             self.until(accounts, lambda found: any(a["metadata"]["name"] == "default" for a in found), "there")
             yield name
-        finally:
-            self.request("DELETE", f"/api/v1/namespaces/{name}")
-            gone = lambda found: all(n["metadata"]["name"] != name for n in found)  # noqa: E731
-            self.until("/api/v1/namespaces", gone, "removed")
+        except BaseException:
+            with contextlib.suppress(Exception):  # the first error is the one to tell
+                self.request("DELETE", f"/api/v1/namespaces/{name}")
+            raise
+        self.request("DELETE", f"/api/v1/namespaces/{name}")
+        self.until("/api/v1/namespaces", lambda found: all(n["metadata"]["name"] != name for n in found), "removed")
 
     def sh(self, namespace: str, pod: str, script: str) -> str:
         """What a shell script prints in a pod. Raises RuntimeError when it fails."""
-        command = [BIN / "kubectl", "-n", namespace, "exec", pod, "--", "sh", "-c", script]
+        command = [str(BIN / "kubectl"), "-n", namespace, "exec", pod, "--", "sh", "-c", script]
         environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
         if done.returncode:
             raise RuntimeError(f"in {pod}: {done.stderr.strip()}")
-        return done.stdout
+        return str(done.stdout)
 
     @staticmethod
     def _check(answer: BaseHTTPResponse, method: str, path: str) -> None:

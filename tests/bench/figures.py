@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import statistics
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+_COLOURS = re.compile(r"\x1b\[[0-9;]*m")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,18 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Failure:
+    """A measurement that did not come about, while others of its group may have."""
+
+    name: str
+    error: Exception
+
+    def __str__(self) -> str:
+        words = _COLOURS.sub("", str(self.error)).strip().splitlines() or [""]
+        return f"{self.name}: {type(self.error).__name__}: {words[-1][:300]}"
+
+
+@dataclass(frozen=True)
 class Row:
     """A figure of the embedded cluster and, where it was measured there too, of the given one."""
 
@@ -47,7 +62,7 @@ class Row:
     def to_json(self) -> dict[str, Any]:
         """As it stands in bench.json."""
         figure = self.embedded
-        told = {"group": self.group, "name": figure.name, "unit": figure.unit, "aim": figure.at_most}
+        told: dict[str, Any] = {"group": self.group, "name": figure.name, "unit": figure.unit, "aim": figure.at_most}
         told |= _numbers(figure)
         if self.given:
             told |= {"given": _numbers(self.given), "ratio": self.ratio}

@@ -35,18 +35,21 @@ def measure(cluster: Cluster, runs: int) -> Iterator[Figure]:
         slices = f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
         cluster.until(slices, lambda found: any(s.get("endpoints") for s in found), "filled")
 
-        node = cluster.request("GET", f"{pods}/server")["status"]["hostIP"]
-        allocated = service["spec"]["ports"][0]["nodePort"]
+        server = cluster.request("GET", f"{pods}/server")["status"]
+        direct = [_inside(cluster, namespace, server["podIP"], 6379) for _ in range(runs)]
+        yield Figure("round trip, pod → pod", "µs", direct)
         for text, host, number in (
-            ("pod → pod", cluster.request("GET", f"{pods}/server")["status"]["podIP"], 6379),
-            ("pod → ClusterIP → pod", service["spec"]["clusterIP"], 6379),
-            ("pod → node's NodePort → pod", node, allocated),
+            ("ClusterIP", service["spec"]["clusterIP"], 6379),
+            ("node's NodePort", server["hostIP"], service["spec"]["ports"][0]["nodePort"]),
         ):
             samples = [_inside(cluster, namespace, host, number) for _ in range(runs)]
-            yield Figure(f"round trip, {text}", "µs", samples)
+            yield Figure(f"round trip, pod → {text} → pod", "µs", samples)
         if cluster.lab:
             outside = cluster.lab.host_port(NODE_PORT)
-            yield Figure("round trip, notebook → NodePort → pod", "µs", [_outside(outside) for _ in range(runs)])
+            samples = [_outside(outside) for _ in range(runs)]
+            yield Figure("round trip, notebook → NodePort → pod", "µs", samples)
+            against = [through / straight for through, straight in zip(samples, direct, strict=True)]
+            yield Figure("… against pod → pod", "×", against)
 
 
 def _inside(cluster: Cluster, namespace: str, host: str, port: int) -> float:
@@ -57,7 +60,7 @@ def _inside(cluster: Cluster, namespace: str, host: str, port: int) -> float:
 
 
 def _outside(port: int) -> float:
-    command = [_CLI, "-h", "127.0.0.1", "-p", str(port), "-r", str(_PINGS), "ping"]
+    command = [str(_CLI), "-h", "127.0.0.1", "-p", str(port), "-r", str(_PINGS), "ping"]
     started = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     return _each((time.perf_counter() - started) * 1e6, done.stdout.count("PONG"))

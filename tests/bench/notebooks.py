@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,23 +12,26 @@ import nbformat
 from nbclient import NotebookClient
 
 from tests.bench.cluster import Cluster
-from tests.bench.figures import Figure
+from tests.bench.figures import Failure, Figure
 from tests.running_lab import BIN
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
-def measure(cluster: Cluster, runs: int) -> Iterator[Figure]:
+def measure(cluster: Cluster, runs: int) -> Iterator[Figure | Failure]:
     """Seconds with the start of the kernel. Nothing is written."""
     assert cluster.lab, "notebooks run on a lab"
     environment = {**os.environ, **cluster.lab.environment, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     for file in sorted(NOTEBOOKS.glob("*.ipynb")):
-        yield Figure(f"notebook {file.stem}", "s", [_run(file, environment) for _ in range(runs)], at_most=30)
+        try:
+            yield Figure(f"notebook {file.stem}", "s", [_run(file, environment) for _ in range(runs)], at_most=30)
+        except Exception as error:  # a cell that fails; the other notebooks have their turn
+            yield Failure(f"notebook {file.stem}", error)
 
 
 def _run(file: Path, environment: dict[str, str]) -> float:
     notebook = nbformat.read(file, as_version=4)
     client = NotebookClient(notebook, timeout=180, resources={"metadata": {"path": str(NOTEBOOKS)}})
     started = time.perf_counter()
-    client.execute(env=environment)
+    client.execute(env=environment, stderr=subprocess.DEVNULL)  # what the kernel itself says on its terminal
     return time.perf_counter() - started
