@@ -128,9 +128,11 @@ def _open(options: argparse.Namespace) -> int:
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     command = [sys.executable, "-m", "jupyterlab", str(notebook.name), "--ServerApp.ip=127.0.0.1"]
     command.append(f"--LabApp.app_settings_dir={_SETTINGS}")
+    if os.geteuid() == 0:
+        command.append("--allow-root")  # Jupyter warns of it by refusing; here it listens on loopback, with a token
     if options.no_browser or not _has_browser():
         command.append("--no-browser")
-    print("Opening JupyterLab. Ctrl-C here ends it; the cluster stays until `make down`.", flush=True)
+    print("Opening JupyterLab. Ctrl-C here, twice, ends it; the cluster stays until `make down`.", flush=True)
     os.chdir(paths.course_root() / "notebooks")
     os.execve(sys.executable, command, environment)
 
