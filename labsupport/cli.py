@@ -126,7 +126,8 @@ def _open(options: argparse.Namespace) -> int:
     environment = dict(os.environ)
     environment["KUBECONFIG"] = str(paths.kubeconfig_path())
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
-    command = [sys.executable, "-m", "jupyterlab", str(notebook.name), "--ServerApp.ip=127.0.0.1"]
+    command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--notebook-dir={notebook.parent}"]
+    command.append(f"--LabApp.default_url=/lab/tree/{notebook.name}")  # so that the printed address leads there too
     command.append(f"--LabApp.app_settings_dir={_SETTINGS}")
     if os.geteuid() == 0:
         command.append("--allow-root")  # Jupyter warns of it by refusing; here it listens on loopback, with a token
