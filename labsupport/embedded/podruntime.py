@@ -5,6 +5,7 @@ The node implements these protocols; the HTTP layer is handed an implementation 
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -62,4 +63,8 @@ class PodRuntime(Protocol):
 
     async def exec(self, pod: JSON, container: str, command: list[str], *, stdin: bool, tty: bool) -> ExecSession:
         """Start a program in a running container. Raises ApiError when there is no such container running."""
+        ...
+
+    async def dial(self, pod: JSON, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to a TCP port of a pod as a program inside it would, on 127.0.0.1. Raises ApiError, OSError."""
         ...

@@ -49,7 +49,7 @@ class Resource:
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", False, ("ns",), (), ("status", "finalize"))
 NODES = Resource("", "v1", "nodes", "Node", False, ("no",), (), ("status",))
 PODS = Resource(
-    "", "v1", "pods", "Pod", True, ("po",), ("all",), ("status", "log", "exec", "attach", "binding", "eviction")
+    "", "v1", "pods", "Pod", True, ("po",), ("all",), ("status", "log", "exec", "attach", "portforward", "binding", "eviction")
 )
 SERVICES = Resource("", "v1", "services", "Service", True, ("svc",), ("all",), ("status",))
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", True, ("ep",))

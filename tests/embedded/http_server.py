@@ -74,6 +74,12 @@ class FakeRuntime:
         self.sessions: list[FakeSession] = []
         self.asked: list[LogOptions] = []
         self.log_ended = asyncio.Event()
+        self.listening: dict[int, int] = {}  # port of a pod -> port on 127.0.0.1 that stands for it
+
+    async def dial(self, pod: JSON, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        if port not in self.listening:
+            raise ConnectionRefusedError(f"nobody listens on {port}")
+        return await asyncio.open_connection("127.0.0.1", self.listening[port])
 
     async def logs(self, pod: JSON, container: str, options: LogOptions) -> AsyncIterator[bytes]:
         self.asked.append(options)

@@ -125,7 +125,6 @@ async def test_a_protobuf_body_is_refused_by_name(call: Client) -> None:
         ("POST", f"{MAPS}/one", 405),
         ("OPTIONS", MAPS, 405),
         ("POST", "/version", 405),
-        ("GET", "/api/v1/namespaces/default/pods/one/portforward", 501),
         ("POST", "/api/v1/namespaces/default/pods/one/attach", 501),
         ("GET", "/api/v1/namespaces/default/pods/one/nothing", 404),
     ],

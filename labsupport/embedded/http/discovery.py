@@ -30,6 +30,7 @@ _SUBRESOURCES: dict[str, tuple[tuple[str, str, str], tuple[str, ...]]] = {
     "eviction": (("policy", "v1", "Eviction"), ("create",)),
     "exec": (("", "v1", "PodExecOptions"), ("create", "get")),
     "attach": (("", "v1", "PodAttachOptions"), ("create", "get")),
+    "portforward": (("", "v1", "PodPortForwardOptions"), ("create", "get")),
     "token": (("authentication.k8s.io", "v1", "TokenRequest"), ("create",)),
 }
 _SUBRESOURCE_VERBS = {"log": ("get",), "finalize": ("update",)}

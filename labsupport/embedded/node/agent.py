@@ -257,6 +257,14 @@ class NodeAgent:
             message = f"Internal error occurred: error executing command in container: {error}"
             raise ApiError(500, "InternalError", message) from error
 
+    async def dial(self, pod: JSON, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to a port of a pod on its own 127.0.0.1. Raises ApiError when it is not running, and OSError."""
+        worker = self._workers.get(uid_of(pod))
+        sandbox = worker.sandbox if worker else None
+        if sandbox is None:
+            raise ApiError(404, "NotFound", f'pod not found ("{name_of(pod)}_{namespace_of(pod)}")')
+        return await sandbox.dial(port)
+
 
 def _container_status(pod: JSON, name: str) -> JSON:
     status = pod.get("status") or {}

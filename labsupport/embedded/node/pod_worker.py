@@ -67,6 +67,11 @@ class PodWorker:
         self._events: dict[str, Callable[[str, str, str], None]] = {"": context.events_of(lambda: self.pod)}
         self._load_containers()
 
+    @property
+    def sandbox(self) -> Sandbox | None:
+        """The pod's network; None while it has none."""
+        return self._sandbox
+
     # ------------------------------------------------------------- what others tell it
     def update(self, pod: JSON) -> None:
         """Take a new version of the pod."""

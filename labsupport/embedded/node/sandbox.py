@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from ipaddress import IPv4Address
 
 from pyroute2 import NetlinkError
 
 from labsupport.embedded.node.bridge import Bridge, Plug, set_address
-from labsupport.embedded.node.netns import NamespaceThread
+from labsupport.embedded.node.netns import NamespaceThread, entered
 from labsupport.embedded.node.spec import StartError
 from labsupport.embedded.settings import NODES, NodeSettings
 
@@ -62,6 +63,17 @@ class Sandbox:
     def network(self) -> int | None:
         """The descriptor of the network namespace, None for hostNetwork."""
         return self._plug.namespace if self._plug else None
+
+    async def dial(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to a TCP port on the pod's own loopback, or on the node's address for hostNetwork. Raises OSError."""
+        host = self.ip if self._plug is None else "127.0.0.1"
+        one = await self._sandboxes.open_socket(self.network)
+        try:
+            await asyncio.get_running_loop().sock_connect(one, (host, port))
+            return await asyncio.open_connection(sock=one)
+        except BaseException:
+            one.close()
+            raise
 
     async def close(self) -> None:
         """Give the address back and drop the namespace. Its containers have to have ended; may be called again."""
@@ -118,6 +130,23 @@ class Sandboxes:
             raise StartError(f"failed to setup network for sandbox: {e}") from e
         self._fill()
         return Sandbox(self, address, hostname, plug, node)
+
+    async def open_socket(self, network: int | None) -> socket.socket:
+        """A TCP socket of that network namespace: a socket stays in the one that it was made in. Raises OSError."""
+
+        def make() -> socket.socket:
+            one = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            one.setblocking(False)
+            return one
+
+        if network is None:
+            return make()
+
+        def make_inside() -> socket.socket:
+            with entered(network):
+                return make()
+
+        return await self._thread.run(make_inside)
 
     async def release(self, node: str, address: IPv4Address, plug: Plug) -> None:
         """Undo `create`."""

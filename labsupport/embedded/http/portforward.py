@@ -1,0 +1,230 @@
+"""port-forward: TCP connections into a pod, carried by one WebSocket.
+
+Two dialects. kubectl tunnels SPDY/3.1 (upstream: client-go tools/portforward, KEP-4006): a pair of streams for each
+connection, one for errors and one for data. The Python client has two channels for each port and one connection on
+each (upstream: kubelet pkg/cri/streaming/portforward/websocket.go).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import struct
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from aiohttp import WSMsgType, web
+
+from labsupport.embedded.errors import ApiError, bad_request
+from labsupport.embedded.http import spdy
+from labsupport.embedded.http.call import Call
+from labsupport.embedded.http.reading import namespace
+from labsupport.embedded.objects import JSON, name_of, uid_of
+
+TUNNEL, V4 = "SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io"
+_CHUNK = 1 << 16  # bytes read at once from a pod
+_WAITING = 64  # pieces that may wait for a pod to read them; then the whole tunnel waits
+
+Send = Callable[[bytes], Awaitable[None]]
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Connection:
+    """One connection: what the client has sent and the pod has not yet got; None says that nothing more comes."""
+
+    port: int
+    incoming: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(_WAITING))
+
+
+async def forward(call: Call) -> web.StreamResponse:
+    """Serve one client for as long as it stays. Raises ApiError before the upgrade."""
+    pod = call.registry.get(call.resource, namespace(call), call.target.name)
+    if not pod.get("spec", {}).get("nodeName"):
+        raise bad_request(f"pod {name_of(pod)} does not have a host assigned")
+    socket = web.WebSocketResponse(protocols=(TUNNEL, V4), max_msg_size=2 * spdy.LARGEST_FRAME, compress=False)
+    if not socket.can_prepare(call.request):
+        raise bad_request(f"you must request an upgrade to a WebSocket (protocol {TUNNEL} or {V4})")
+    offered = call.request.headers.get("Sec-WebSocket-Protocol", "")
+    ports = [] if TUNNEL in offered else _ports(call.request.query.getall("ports", []))
+    await socket.prepare(call.request)
+    if socket.ws_protocol is None:
+        await socket.close(code=1002, message=b"none of the offered subprotocols is known to port-forward")
+        return socket
+    task = asyncio.current_task()
+    if task is not None:
+        call.services.closers.add(task.cancel)
+    try:
+        if socket.ws_protocol == TUNNEL:
+            await _Tunnel(call, pod, socket).run()
+        else:
+            await _channels(call, pod, socket, ports)
+        await socket.close()
+    except ConnectionError:
+        pass  # the client has gone
+    except spdy.SpdyError as error:
+        await socket.close(code=1002, message=str(error).encode()[:120])
+    finally:
+        if task is not None:
+            call.services.closers.discard(task.cancel)
+    return socket
+
+
+def _ports(texts: list[str]) -> list[int]:
+    """The ports of `?ports=80,81&ports=82`. Raises ApiError 400."""
+    try:
+        ports = [_port(p) for text in texts for p in text.split(",")]
+    except ValueError as error:
+        raise bad_request(str(error)) from error
+    if not ports:
+        raise bad_request('query parameter "ports" is required')
+    return ports
+
+
+def _port(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+        raise ValueError(f'"{text}" is no port: must be a number from 1 to 65535')
+    return int(text)
+
+
+async def _carry(call: Call, pod: JSON, connection: Connection, send: Send) -> str:
+    """Connect to the pod and carry both directions until the pod ends its side; what went wrong, or "".
+
+    The client's end is passed on as the end of that direction only: an answer may still follow.
+    """
+    try:
+        reader, writer = await call.services.runtime.dial(pod, connection.port)
+    except (OSError, ApiError) as error:
+        return f"error forwarding port {connection.port} to pod {name_of(pod)}, uid {uid_of(pod)}: {error}"
+    sending = asyncio.ensure_future(_to_pod(connection, writer))
+    try:
+        while data := await reader.read(_CHUNK):
+            await send(data)
+    except ConnectionResetError:
+        pass  # by the pod: the same as its end
+    finally:
+        sending.cancel()
+        writer.close()
+    return ""
+
+
+async def _to_pod(connection: Connection, writer: asyncio.StreamWriter) -> None:
+    with contextlib.suppress(ConnectionError):
+        while (data := await connection.incoming.get()) is not None:
+            writer.write(data)
+            await writer.drain()
+        writer.write_eof()
+        return
+    while await connection.incoming.get() is not None:
+        pass  # the pod takes no more: what still comes must not hold up the others
+
+
+class _Tunnel:
+    """The connections of one kubectl."""
+
+    def __init__(self, call: Call, pod: JSON, socket: web.WebSocketResponse) -> None:
+        self._call = call
+        self._pod = pod
+        self._socket = socket
+        self._writer = spdy.Writer()
+        self._errors: dict[str, int] = {}  # request -> its stream for errors
+        self._connections: dict[int, Connection] = {}  # by stream for data
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+
+    async def run(self) -> None:
+        """Until the client leaves. Raises SpdyError, ConnectionError."""
+        reader = spdy.Reader()
+        try:
+            async for message in self._socket:
+                if message.type == WSMsgType.BINARY:
+                    for event in reader.feed(message.data):
+                        await self._take(event)
+        finally:
+            tasks = tuple(self._tasks.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _take(self, event: spdy.Event) -> None:
+        match event:
+            case spdy.Opened():
+                await self._open(event)
+            case spdy.Data() if event.stream in self._connections:
+                incoming = self._connections[event.stream].incoming
+                if event.data:
+                    await incoming.put(event.data)
+                if event.ended:
+                    await incoming.put(None)
+            case spdy.Reset() if event.stream in self._tasks:
+                self._tasks[event.stream].cancel()
+            case spdy.Ping():
+                await self._socket.send_bytes(self._writer.ping(event.number))
+
+    async def _open(self, event: spdy.Opened) -> None:
+        headers, request = event.headers, event.headers.get("requestid", "")
+        kind = headers.get("streamtype")
+        try:
+            port = _port(headers.get("port", ""))
+        except ValueError:
+            port = 0
+        if not port or kind not in ("error", "data") or (kind == "data" and request not in self._errors):
+            await self._socket.send_bytes(self._writer.reset(event.stream, spdy.REFUSED_STREAM))
+            return
+        await self._socket.send_bytes(self._writer.reply(event.stream))
+        if kind == "error":
+            self._errors[request] = event.stream
+            return
+        connection = self._connections[event.stream] = Connection(port)
+        if event.ended:
+            connection.incoming.put_nowait(None)
+        task = asyncio.create_task(self._serve(event.stream, self._errors.pop(request), connection))
+        self._tasks[event.stream] = task
+
+    async def _serve(self, stream: int, errors: int, connection: Connection) -> None:
+        async def send(data: bytes) -> None:
+            await self._socket.send_bytes(self._writer.data(stream, data))
+
+        try:
+            wrong = await _carry(self._call, self._pod, connection, send)
+            await self._socket.send_bytes(self._writer.data(errors, wrong.encode(), end=True))
+            await self._socket.send_bytes(self._writer.data(stream, b"", end=True))
+        except ConnectionError:
+            pass  # the client has gone: the reader notices
+        finally:
+            del self._connections[stream], self._tasks[stream]
+            while not connection.incoming.empty():  # whoever waits to put more into it goes on
+                connection.incoming.get_nowait()
+
+
+async def _channels(call: Call, pod: JSON, socket: web.WebSocketResponse, ports: list[int]) -> None:
+    """Two channels for each port: data on the even one, errors on the odd one; first of all they name their port."""
+    connections = [Connection(port) for port in ports]
+    for channel in range(2 * len(ports)):
+        await socket.send_bytes(bytes([channel]) + struct.pack("<H", ports[channel // 2]))
+
+    async def serve(number: int) -> None:
+        async def send(data: bytes) -> None:
+            await socket.send_bytes(bytes([2 * number]) + data)
+
+        wrong = await _carry(call, pod, connections[number], send)
+        if wrong:
+            await socket.send_bytes(bytes([2 * number + 1]) + wrong.encode())
+
+    async def read() -> None:
+        async for message in socket:
+            if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
+                continue
+            data = message.data if message.type == WSMsgType.BINARY else message.data.encode()
+            if data and data[0] % 2 == 0 and data[0] < 2 * len(ports) and data[1:]:
+                await connections[data[0] // 2].incoming.put(data[1:])
+
+    reading = asyncio.ensure_future(read())
+    serving = asyncio.gather(*(serve(number) for number in range(len(ports))))
+    try:
+        await asyncio.wait((reading, serving), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for part in (reading, serving):
+            part.cancel()
+        await asyncio.gather(reading, serving, return_exceptions=True)
