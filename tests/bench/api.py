@@ -36,7 +36,7 @@ def measure(cluster: Cluster, runs: int) -> Iterator[Figure]:
         yield Figure("updates at 1,000 objects", "1/s", [_rate(update) for _ in range(runs)])
         reads = [_rate(lambda n: cluster.request("GET", f"{path}/object-{n % OBJECTS}")) for _ in range(runs)]
         yield Figure("reads at 1,000 objects", "1/s", reads)
-        lists = [_rate(lambda n: cluster.request("GET", path)) for _ in range(runs)]
+        lists = [_rate(lambda n: cluster.read("GET", path)) for _ in range(runs)]
         yield Figure("lists of 1,000 objects", "1/s", lists)
 
 

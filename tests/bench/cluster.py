@@ -38,12 +38,16 @@ class Cluster:
 
     def request(self, method: str, path: str, body: JSON | None = None, *, content_type: str = "") -> JSON:
         """One request; returns the object in the answer. Raises RuntimeError with what the server said."""
+        told: JSON = json.loads(self.read(method, path, body, content_type=content_type))
+        return told
+
+    def read(self, method: str, path: str, body: JSON | None = None, *, content_type: str = "") -> bytes:
+        """One request; returns the answer as it came. Raises RuntimeError with what the server said."""
         headers = {**self._headers, "Content-Type": content_type or "application/json"}
         data = json.dumps(body) if body is not None else None
         answer = self._pool.request(method, self._host + path, body=data, headers=headers, timeout=120)
         self._check(answer, method, path)
-        told: JSON = json.loads(answer.data)
-        return told
+        return bytes(answer.data)
 
     def watch(self, path: str, since: str, seconds: float) -> Iterator[JSON]:
         """The watch events of a collection after the resourceVersion `since`, for that many seconds at most."""
