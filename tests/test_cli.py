@@ -1,0 +1,161 @@
+"""The command `lab`: what it says, its exit codes, and what it leaves on the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from running_lab import RunningLab
+
+
+@pytest.fixture
+def absent(tmp_path: Path) -> RunningLab:
+    """A lab that was never started."""
+    return RunningLab(tmp_path / "state")
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
+    """A running lab for this module, which may be reset."""
+    lab = RunningLab(tmp_path_factory.mktemp("cli") / "state")
+    lab.up()
+    yield lab
+    lab.down()
+
+
+def mode(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
+
+
+def test_up_says_what_it_did_and_what_comes_next(absent: RunningLab) -> None:
+    told = absent.up()
+    try:
+        assert "nodes Ready: lab-control-plane, lab-worker, lab-worker2" in told
+        assert "The cluster is up" in told
+        assert "Next: `lab open`" in told
+        pid = absent.status()["pid"]
+        assert "was up already" in absent.up()
+        assert absent.status()["pid"] == pid
+    finally:
+        assert "The cluster is removed, with all its data." in absent.down()
+    assert not absent.state.exists()
+
+
+def test_down_of_nothing_does_nothing(absent: RunningLab) -> None:
+    assert "There was no cluster." in absent.down()
+    assert not absent.state.exists()
+
+
+def test_status_of_a_running_lab(own: RunningLab) -> None:
+    status = own.status()
+    assert (status["cluster"], status["running"], status["state"]) == ("embedded", True, str(own.state))
+    assert status["server"].startswith("https://127.0.0.1:")
+    assert status["dns"].startswith("127.0.0.1:")
+    assert set(status["nodePorts"]) == {str(port) for port in range(30000, 30030)}
+    assert Path(status["log"]).exists()
+    os.kill(status["pid"], 0)
+    told = own.lab("status").stdout
+    assert "embedded, running" in told and "Next: `lab open`" in told
+
+
+def test_status_of_no_lab(absent: RunningLab) -> None:
+    assert absent.status() == {"cluster": "embedded", "running": False, "state": str(absent.state)}
+    told = absent.lab("status")
+    assert told.returncode == 0
+    assert "embedded, not running" in told.stdout and "Next: `lab up`" in told.stdout
+    assert not absent.state.exists(), "asking leaves nothing behind"
+
+
+def test_kubeconfig_is_printed_for_use_in_a_shell(own: RunningLab, absent: RunningLab) -> None:
+    assert own.lab("kubeconfig").stdout == f"{own.kubeconfig}\n"
+    refused = absent.lab("kubeconfig")
+    assert refused.returncode == 1
+    assert "`lab up` starts the cluster" in refused.stderr
+
+
+def test_keys_and_state_are_for_their_owner_only(own: RunningLab) -> None:
+    assert mode(own.state) == 0o700
+    assert mode(own.kubeconfig) == 0o600
+    assert mode(own.state / "pki") == 0o700
+    assert {mode(key) for key in (own.state / "pki").glob("*.key")} == {0o600}
+
+
+def test_reset_keeps_addresses_and_keys_and_nothing_else(own: RunningLab) -> None:
+    config_map = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "gone"}}
+    own.kubectl("create", "-f", "-", stdin=json.dumps(config_map))
+    kept = ("ports.json", "kubeconfig", "pki/ca.crt", "pki/admin.key", "pki/sa.key")
+    before, pid = {name: (own.state / name).read_bytes() for name in kept}, own.status()["pid"]
+    assert "The cluster is as new." in own.lab("reset").stdout
+    assert {name: (own.state / name).read_bytes() for name in kept} == before
+    assert own.status()["pid"] != pid
+    assert "gone" not in own.kubectl("get", "configmaps", "-A")
+
+
+@pytest.mark.parametrize("command", ["up", "down", "reset", "status", "doctor"])
+def test_an_unknown_kind_of_cluster_is_refused(absent: RunningLab, command: str) -> None:
+    refused = absent.lab(command, CLUSTER="minikube")
+    assert refused.returncode == 1
+    assert "CLUSTER=minikube is none of auto, embedded, kind, current" in refused.stderr
+    assert not absent.state.exists()
+
+
+@pytest.mark.parametrize("kind", ["kind", "current"])
+@pytest.mark.parametrize("command", ["up", "down", "reset", "status"])
+def test_kinds_of_clusters_that_are_not_there_yet_say_so(absent: RunningLab, kind: str, command: str) -> None:
+    refused = absent.lab(command, CLUSTER=kind)
+    assert refused.returncode == 1
+    assert f"CLUSTER={kind} is not there yet" in refused.stderr
+    assert "make lab CLUSTER=embedded" in refused.stderr
+
+
+def test_another_kind_of_cluster_does_not_take_over_a_running_lab(own: RunningLab) -> None:
+    refused = own.lab("up", CLUSTER="kind")
+    assert refused.returncode == 1
+    assert "this lab runs on CLUSTER=embedded" in refused.stderr
+    assert own.status()["running"]
+
+
+def test_auto_stays_with_the_cluster_that_is_there(own: RunningLab) -> None:
+    assert json.loads(own.lab("status", "--json", CLUSTER="auto").stdout)["pid"] == own.status()["pid"]
+
+
+def test_doctor_names_all_it_looked_at(own: RunningLab) -> None:
+    done = own.lab("doctor")
+    assert done.returncode == 0, done.stdout
+    subjects = {
+        line.split(":")[0].split(maxsplit=1)[1] for line in done.stdout.splitlines() if line[:4] in ("ok  ", "note")
+    }
+    assert subjects == {"system", "tools", "namespaces", "disk", "memory", "ports", "image"}
+    assert "this lab runs and holds them" in done.stdout
+    assert "valkey/valkey:8.1 <- " in done.stdout
+    assert "Nothing to mend" in done.stdout
+
+
+def test_doctor_leaves_nothing_behind(absent: RunningLab) -> None:
+    assert absent.lab("doctor").returncode == 0
+    assert not absent.state.exists()
+
+
+def test_an_unknown_command_is_answered_with_the_known_ones(absent: RunningLab) -> None:
+    refused = absent.lab("start")
+    assert refused.returncode == 2
+    for command in ("up", "open", "status", "reset", "down", "doctor", "kubeconfig"):
+        assert command in refused.stderr
+
+
+def test_open_knows_its_notebooks(absent: RunningLab) -> None:
+    refused = absent.lab("open", "99_nothing.ipynb")
+    assert refused.returncode == 1
+    assert "00_start_here.ipynb" in refused.stderr
+
+
+@pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")
+def test_a_state_directory_that_is_not_writable_is_named(tmp_path: Path) -> None:
+    (tmp_path / "closed").mkdir(mode=0o500)
+    refused = RunningLab(tmp_path / "closed" / "state").lab("up")
+    assert refused.returncode == 1
+    assert "cannot be used: Permission denied" in refused.stderr and "LAB_STATE" in refused.stderr
