@@ -11,6 +11,7 @@ from kubernetes import watch as client_watch
 
 from labsupport import chapter, kube
 
+_WATCH_SECONDS = 300
 _REVISION = "controller-revision-hash"
 
 
@@ -45,17 +46,15 @@ class Recording:
         self._moments: list[Moment] = []
         self._lock = threading.Lock()
         self._seen: dict[str, set[str]] = {}  # uid -> the moments it had
+        self._stopped = threading.Event()
         self._watchers: list[client_watch.Watch] = []
         self._threads: list[threading.Thread] = []
         for kind in kinds:
             resource = kube.resource(kind)
-            listed = resource.get(namespace=self._namespace)
-            for item in listed.items:
-                self._note("ADDED", item.to_dict())
+            alive: dict[str, dict[str, Any]] = {}
+            version = self._list(resource, alive)
             watcher = client_watch.Watch()
-            thread = threading.Thread(
-                target=self._follow, args=(watcher, resource, listed.metadata.resourceVersion), daemon=True
-            )
+            thread = threading.Thread(target=self._follow, args=(watcher, resource, version, alive), daemon=True)
             self._watchers.append(watcher)
             self._threads.append(thread)
             thread.start()
@@ -90,20 +89,45 @@ class Recording:
 
     def stop(self) -> None:
         """End the recording; what was recorded stays. The server has a moment to bring the last events."""
+        self._stopped.set()
         for watcher in self._watchers:
             watcher.stop()
         for thread in self._threads:
             thread.join(timeout=0.3)
 
-    def _follow(self, watcher: client_watch.Watch, resource: Any, version: str) -> None:
-        try:
-            for event in watcher.stream(
-                resource.get, namespace=self._namespace, resource_version=version, serialize=False, timeout_seconds=600
-            ):
-                self._note(event["type"], event["object"])
-        except Exception:
-            if not watcher._stop:
-                raise
+    def _follow(
+        self, watcher: client_watch.Watch, resource: Any, version: str, alive: dict[str, dict[str, Any]]
+    ) -> None:
+        """Watch until stopped. A server ends each watch after a while: then the list tells what was missed."""
+        while not self._stopped.is_set():
+            try:
+                for event in watcher.stream(
+                    resource.get,
+                    namespace=self._namespace,
+                    resource_version=version,
+                    serialize=False,
+                    timeout_seconds=_WATCH_SECONDS,
+                ):
+                    self._note(event["type"], event["object"])
+                    _keep(alive, event["type"], event["object"])
+                version = "" if self._stopped.is_set() else self._list(resource, alive)
+            except Exception as error:  # a stopped watch may fail in any way: its connection is taken from it
+                if self._stopped.is_set():
+                    return
+                if getattr(error, "status", None) != 410:  # too old a version
+                    raise
+                version = self._list(resource, alive)
+
+    def _list(self, resource: Any, alive: dict[str, dict[str, Any]]) -> str:
+        """Note what is there, and what of `alive` (by uid) no longer is; returns the version to watch from."""
+        listed = resource.get(namespace=self._namespace)
+        found = {item.metadata.uid: item.to_dict() for item in listed.items}
+        for uid in alive.keys() - found.keys():
+            self._note("DELETED", alive.pop(uid))
+        for obj in found.values():
+            self._note("ADDED", obj)
+        alive |= found
+        return str(listed.metadata.resourceVersion)
 
     def _note(self, event: str, obj: dict[str, Any]) -> None:
         seconds = time.monotonic() - self._started
@@ -118,6 +142,13 @@ class Recording:
                 self._moments.append(
                     Moment(seconds, what, obj["kind"], metadata["name"], metadata["uid"], by, revision, claims)
                 )
+
+
+def _keep(alive: dict[str, dict[str, Any]], event: str, obj: dict[str, Any]) -> None:
+    if event == "DELETED":
+        alive.pop(obj["metadata"]["uid"], None)
+    else:
+        alive[obj["metadata"]["uid"]] = obj
 
 
 def _claims_of(pod: dict[str, Any]) -> tuple[str, ...]:
