@@ -13,16 +13,21 @@ if TYPE_CHECKING:
     from labsupport.errors import LabError, Refused
     from labsupport.event_log import NoSuchEvent, event
     from labsupport.kube import NotConnected, apps, core
+    from labsupport.lifetime_figure import lifetimes
     from labsupport.map_figure import lab_map
     from labsupport.name_lookup import Answer, lookup, wait_for_name
+    from labsupport.nodes import cordon, uncordon
     from labsupport.object_figure import object_map
     from labsupport.pod_timeline import timeline
     from labsupport.pods import CommandFailed, address, fetch, logs, reachable, run
     from labsupport.recording import Moment, Recording
+    from labsupport.resolver import Resolver
     from labsupport.revision_figure import revisions
     from labsupport.tables import facts, get
-    from labsupport.verbs import apply, delete, manifest, obj, objects, patch, scale
+    from labsupport.verbs import apply, delete, evict, manifest, obj, objects, patch, scale
     from labsupport.waiting import WaitFailed, wait
+    from labsupport.zone import Zone, ZoneError
+    from labsupport.zone_server import ZoneServer
 
 __all__ = [
     "Answer",
@@ -33,21 +38,28 @@ __all__ = [
     "NotConnected",
     "Recording",
     "Refused",
+    "Resolver",
     "WaitFailed",
+    "Zone",
+    "ZoneError",
+    "ZoneServer",
     "address",
     "apply",
     "apps",
     "begin",
     "check",
+    "cordon",
     "core",
     "delete",
     "end",
     "event",
+    "evict",
     "facts",
     "fetch",
     "get",
     "hint",
     "lab_map",
+    "lifetimes",
     "logs",
     "lookup",
     "manifest",
@@ -61,6 +73,7 @@ __all__ = [
     "run",
     "scale",
     "timeline",
+    "uncordon",
     "wait",
     "wait_for_name",
 ]
@@ -71,16 +84,21 @@ _HOME = {
     "errors": "LabError Refused",
     "event_log": "NoSuchEvent event",
     "kube": "NotConnected apps core",
+    "lifetime_figure": "lifetimes",
     "map_figure": "lab_map",
     "name_lookup": "Answer lookup wait_for_name",
+    "nodes": "cordon uncordon",
     "object_figure": "object_map",
-    "verbs": "apply delete manifest obj objects patch scale",
+    "verbs": "apply delete evict manifest obj objects patch scale",
     "pods": "CommandFailed address fetch logs reachable run",
     "recording": "Moment Recording",
     "revision_figure": "revisions",
+    "resolver": "Resolver",
     "tables": "facts get",
     "pod_timeline": "timeline",
     "waiting": "WaitFailed wait",
+    "zone": "Zone ZoneError",
+    "zone_server": "ZoneServer",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 
