@@ -56,6 +56,7 @@ class Type:
     struct: str = ""  # the bare name of a struct, as Go's JSON errors print it
     fields: dict[str, Field] = field(default_factory=dict)  # of a struct
     item: Type | None = None  # of a map or an array
+    atomic: bool = False  # server-side apply takes a value of this struct as a whole
 
     def member(self, key: str) -> Field:
         """The field (of a struct) or the values' type (of a map); ANY_FIELD where the schema says nothing."""
@@ -66,12 +67,20 @@ class Type:
 
 @dataclass(eq=False)
 class Field:
-    """A field of a struct: its type and how a strategic merge patch treats it."""
+    """A field of a struct: its type and how strategic merge patches and server-side apply treat it."""
 
     type: Type
     merge_key: str = ""
     strategies: frozenset[str] = frozenset()  # of merge, replace, retainKeys
     required: bool = False
+    list_type: str = ""  # of an array: "map", "set" or "atomic"; "" is atomic
+    list_keys: tuple[str, ...] = ()  # what tells the items of a "map" apart
+    map_type: str = ""  # of a struct or map: "granular" or "atomic"; "" is as its type says
+
+    @property
+    def is_atomic(self) -> bool:
+        """Whether server-side apply takes a struct or map in this field as a whole."""
+        return self.type.atomic if not self.map_type else self.map_type == "atomic"
 
 
 ANY = Type("any", "interface {}")
@@ -134,7 +143,7 @@ def _compile(name: str) -> Type:
     package, struct = name.split(".")[-2:]
     if "properties" not in schema:
         return ANY
-    result = Type("struct", f"{package}.{struct}", struct)
+    result = Type("struct", f"{package}.{struct}", struct, atomic=schema.get("x-kubernetes-map-type") == "atomic")
     required = schema.get("required", ())
     for key, value in schema["properties"].items():
         result.fields[key] = Field(
@@ -142,6 +151,9 @@ def _compile(name: str) -> Type:
             value.get("x-kubernetes-patch-merge-key", ""),
             frozenset(filter(None, value.get("x-kubernetes-patch-strategy", "").split(","))),
             key in required,
+            value.get("x-kubernetes-list-type", ""),
+            tuple(value.get("x-kubernetes-list-map-keys", ())),
+            value.get("x-kubernetes-map-type", ""),
         )
     return result
 

@@ -14,7 +14,7 @@ from labsupport.embedded.definitions import definition_name, definitions, json_t
 from labsupport.embedded.objects import JSON
 from labsupport.embedded.resources import RESOURCES, Resource
 
-_FORM = 2  # raise it when the documents change in form, so that clients forget the ones they keep
+_FORM = 3  # raise it when the documents change in form, so that clients forget the ones they keep
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _SCALE = Resource("autoscaling", "v1", "scales", "Scale")
@@ -23,6 +23,7 @@ _PATCH_TYPES = (
     "application/json-patch+json",
     "application/merge-patch+json",
     "application/strategic-merge-patch+json",
+    "application/apply-patch+yaml",
 )
 # The values of string types of the API, which the published schemas leave out and `kubectl explain` shows.
 _ENUMS = {

@@ -178,8 +178,13 @@ class Registry:
 
     # ----------------------------------------------------------------- writes
 
-    def create(self, resource: Resource, obj: JSON, *, dry_run: bool = False) -> JSON:
-        """Store a new object. Raises ApiError 400, 403 (admission), 404 (namespace), 409, 422."""
+    def create(
+        self, resource: Resource, obj: JSON, *, dry_run: bool = False, managed_fields: Objects | None = None
+    ) -> JSON:
+        """Store a new object, with `managed_fields` as metadata.managedFields if they are given.
+
+        Raises ApiError 400, 403 (admission), 404 (namespace), 409, 422.
+        """
         kind = self._kinds[resource]
         new: JSON = clone(obj)
         new["apiVersion"], new["kind"] = resource.api_version, resource.kind
@@ -188,6 +193,8 @@ class Registry:
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
         for unset in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields"):
             metadata.pop(unset, None)
+        if managed_fields:
+            metadata["managedFields"] = managed_fields
         if not resource.namespaced:
             metadata.pop("namespace", None)
         generated = not metadata.get("name") and bool(metadata.get("generateName"))
@@ -209,15 +216,28 @@ class Registry:
             raise errors.already_exists(resource, metadata["name"])
         return self._write(resource, new, None, dry_run=dry_run)
 
-    def update(self, resource: Resource, obj: JSON, *, subresource: str = "", dry_run: bool = False) -> JSON:
+    def update(
+        self,
+        resource: Resource,
+        obj: JSON,
+        *,
+        subresource: str = "",
+        dry_run: bool = False,
+        managed_fields: Objects | None = None,
+    ) -> JSON:
         """Replace an object, or only its status. Nothing is written when nothing changes.
 
+        metadata.managedFields stays as it is stored unless `managed_fields` are given.
         Raises ApiError 404, 409 when `obj` carries another resourceVersion or uid, 422.
         """
         kind = self._kinds[resource]
         old = self.get(resource, obj["metadata"].get("namespace", ""), name_of(obj))
         self._check_preconditions(resource, old, obj["metadata"].get("uid"), obj["metadata"].get("resourceVersion"))
         new = self._merged(resource, obj, old, subresource)
+        if managed_fields is not None:
+            new["metadata"]["managedFields"] = managed_fields
+            if not managed_fields:
+                del new["metadata"]["managedFields"]
         if subresource in ("status", "binding"):
             self._raise_invalid(resource, new, kind.validate_status_update(new, old))
         else:
@@ -341,7 +361,6 @@ class Registry:
         new: JSON = clone(obj)
         new["apiVersion"], new["kind"] = resource.api_version, resource.kind
         metadata = new["metadata"]
-        metadata.pop("managedFields", None)
         for fixed in (
             "uid",
             "creationTimestamp",
@@ -350,6 +369,7 @@ class Registry:
             "deletionTimestamp",
             "deletionGracePeriodSeconds",
             "resourceVersion",
+            "managedFields",
         ):
             if fixed in old["metadata"]:
                 metadata[fixed] = old["metadata"][fixed]

@@ -135,12 +135,6 @@ async def test_what_is_not_served_says_so(call: Client, method: str, path: str, 
     assert code == 200 or (body["kind"], body["status"], body["code"]) == ("Status", "Failure", code)
 
 
-async def test_server_side_apply_is_refused_by_name(call: Client) -> None:
-    headers = {"Content-Type": "application/apply-patch+yaml"}
-    code, status = await call("PATCH", f"{MAPS}/one?fieldManager=me", b"{}", headers=headers)
-    assert code == 415 and "server-side apply" in status["message"]
-
-
 async def test_the_name_in_the_body_must_be_the_one_in_the_url(call: Client) -> None:
     await call("POST", MAPS, config_map("one"))
     code, status = await call("PUT", f"{MAPS}/one", config_map("two"))

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from labsupport.embedded import errors, field, schema
 from labsupport.embedded.errors import bad_request
-from labsupport.embedded.http import body, writing
+from labsupport.embedded.http import body, tracking, writing
 from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.negotiation import negotiate
 from labsupport.embedded.http.options import WriteOptions
@@ -36,7 +36,7 @@ async def update_scale(call: Call) -> web.Response:
     scale, _ = schema.decode(obj, SCALES, options.field_validation)
     metadata = scale.setdefault("metadata", {})
     body.check_name(metadata, call.target.name, namespace(call))
-    return _write_scale(call, scale, options)
+    return _write_scale(call, scale, options, "UpdateOptions")
 
 
 async def patch_scale(call: Call) -> web.Response:
@@ -45,12 +45,16 @@ async def patch_scale(call: Call) -> web.Response:
     apply = await writing.read_patch(call, SCALES)
     old = scale_of(call.registry.get(call.resource, namespace(call), call.target.name))
     scale, _ = writing.check_patched(apply(old), old, SCALES, options)
-    return _write_scale(call, scale, options)
+    return _write_scale(call, scale, options, "PatchOptions")
 
 
-def _write_scale(call: Call, scale: JSON, options: WriteOptions) -> web.Response:
-    new = apply_scale(call.registry.get(call.resource, namespace(call), call.target.name), scale)
-    return _scale_answer(call, call.registry.update(call.resource, new, dry_run=options.dry_run))
+def _write_scale(call: Call, scale: JSON, options: WriteOptions, type_name: str) -> web.Response:
+    old = call.registry.get(call.resource, namespace(call), call.target.name)
+    new = apply_scale(old, scale)
+    managed = tracking.updated(call, old, new, type_name)
+    return _scale_answer(
+        call, call.registry.update(call.resource, new, dry_run=options.dry_run, managed_fields=managed)
+    )
 
 
 def _scale_answer(call: Call, obj: JSON) -> web.Response:

@@ -14,7 +14,7 @@ from aiohttp import web
 
 from labsupport.embedded import errors, field, patches, schema
 from labsupport.embedded.errors import ApiError, bad_request, unsupported_media_type
-from labsupport.embedded.http import body
+from labsupport.embedded.http import applying, body, tracking
 from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.options import WriteOptions
 from labsupport.embedded.http.reading import answer, namespace
@@ -34,7 +34,8 @@ async def create(call: Call) -> web.Response:
     obj, warnings = _decoded(await body.read(call.request), body.content_type(call.request), resource, options)
     metadata = obj["metadata"]
     body.set_namespace(metadata, namespace(call))
-    made = call.registry.create(resource, obj, dry_run=options.dry_run)
+    managed = tracking.created(call, obj)
+    made = call.registry.create(resource, obj, dry_run=options.dry_run, managed_fields=managed)
     return answer(call, made, 201, [*warnings, *call.kind.warnings(made)])
 
 
@@ -46,18 +47,33 @@ async def update(call: Call) -> web.Response:
     metadata = obj["metadata"]
     body.check_name(metadata, call.target.name, namespace(call))
     body.set_namespace(metadata, namespace(call))
-    made = call.registry.update(resource, obj, subresource=call.target.subresource, dry_run=options.dry_run)
-    return answer(call, made, 200, [*warnings, *call.kind.warnings(made)])
+    old = call.registry.get(resource, namespace(call), call.target.name)
+    return _replaced(call, old, obj, options, warnings, "UpdateOptions")
 
 
 async def patch(call: Call) -> web.Response:
     """A change of an object, or of its status."""
+    if body.content_type(call.request) == applying.MEDIA_TYPE:
+        return await applying.apply_configuration(call)
     options = WriteOptions.parse(call.request.query, "PatchOptions")
     resource = call.resource
     apply = await read_patch(call, resource)
     old = call.registry.get(resource, namespace(call), call.target.name)
     new, warnings = check_patched(apply(old), old, resource, options)
-    made = call.registry.update(resource, new, subresource=call.target.subresource, dry_run=options.dry_run)
+    return _replaced(call, old, new, options, warnings, "PatchOptions")
+
+
+def _replaced(
+    call: Call, old: JSON, new: JSON, options: WriteOptions, warnings: list[str], type_name: str
+) -> web.Response:
+    """Store the new state, with what its writer manages now, and answer with it."""
+    made = call.registry.update(
+        call.resource,
+        new,
+        subresource=call.target.subresource,
+        dry_run=options.dry_run,
+        managed_fields=tracking.updated(call, old, new, type_name),
+    )
     return answer(call, made, 200, [*warnings, *call.kind.warnings(made)])
 
 
@@ -67,12 +83,12 @@ async def read_patch(call: Call, resource: Resource) -> Callable[[JSON], JSON]:
     data = await body.read(call.request)
     if media_type.startswith(_APPLY_PATCH):
         raise unsupported_media_type(
-            "the embedded cluster does not serve server-side apply yet: use kubectl apply without --server-side"
+            f"the embedded cluster does not serve {media_type} for {resource.plural}: use {MERGE_PATCH}"
         )
     if media_type not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
         raise unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: "
-            f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}"
+            f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}, {applying.MEDIA_TYPE}"
         )
     try:
         value: Any = orjson.loads(data)
