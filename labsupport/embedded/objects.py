@@ -21,6 +21,30 @@ def clone(value: Any) -> Any:
     return value
 
 
+def sharing(new: Any, old: Any) -> Any:
+    """The JSON value `new` with every part that is as it was in `old` taken from there; changes `new` in place.
+
+    So a history of states costs little more memory than what changed from one to the next. Parts of different types
+    are not the same, though Python calls 1, 1.0 and True equal.
+    """
+    if new is old or type(new) is not type(old):
+        return new
+    if isinstance(new, dict):
+        same = len(new) == len(old)
+        for key, value in new.items():
+            if key in old:
+                kept = new[key] = sharing(value, old[key])
+                same = same and kept is old[key]
+            else:
+                same = False
+        return old if same else new
+    if isinstance(new, list):
+        new[: len(old)] = map(sharing, new, old)
+        same = len(new) == len(old) and all(value is was for value, was in zip(new, old, strict=True))
+        return old if same else new
+    return old if new == old else new
+
+
 def now() -> str:
     """The time as metav1.Time writes it: RFC 3339, UTC, whole seconds."""
     return dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -22,7 +22,17 @@ from labsupport.embedded import errors
 from labsupport.embedded.kinds import KINDS
 from labsupport.embedded.kinds import metadata as metadata_rules
 from labsupport.embedded.kinds.kind import Kind
-from labsupport.embedded.objects import JSON, clone, is_terminating, name_of, namespace_of, now, random_suffix, uid_of
+from labsupport.embedded.objects import (
+    JSON,
+    clone,
+    is_terminating,
+    name_of,
+    namespace_of,
+    now,
+    random_suffix,
+    sharing,
+    uid_of,
+)
 from labsupport.embedded.resources import NAMESPACES, NODES, RESOURCES, Resource
 from labsupport.embedded.selectors import LabelSelector
 from labsupport.embedded.store import HISTORY, Store
@@ -407,6 +417,8 @@ class Registry:
             return new
         new["metadata"]["resourceVersion"] = str(revision)
         self._store.append(revision, resource.key(namespace_of(new), name_of(new)), orjson.dumps(new))
+        if old:
+            new = sharing(new, old)  # the history holds both
         self._publish(Change("MODIFIED" if old else "ADDED", resource, new, old, revision))
         return new
 

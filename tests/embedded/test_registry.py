@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from labsupport.embedded.errors import ApiError
-from labsupport.embedded.objects import JSON, clone
+from labsupport.embedded.objects import JSON, clone, sharing
 from labsupport.embedded.registry import Change, DeleteOptions, Registry
 from labsupport.embedded.resources import CONFIG_MAPS, NAMESPACES, REPLICA_SETS
 from labsupport.embedded.selectors import LabelSelector
@@ -148,6 +148,33 @@ def test_a_list_can_be_read_as_of_an_earlier_revision(registry: Registry) -> Non
     registry.create(CONFIG_MAPS, config_map("b"))
     found = registry.list_at(CONFIG_MAPS, "default", then)
     assert [(o["metadata"]["name"], o["data"]) for o in found] == [("a", {"a": "1"})]
+
+
+def test_a_new_state_shares_with_the_one_before_what_did_not_change(registry: Registry) -> None:
+    before = registry.create(CONFIG_MAPS, config_map(labels={"app": "a", "tier": "b"}))
+    snapshot = clone(before)
+    after = registry.modify(CONFIG_MAPS, "default", "settings", lambda o: o["metadata"].update(annotations={"x": "1"}))
+    assert after["metadata"]["labels"] is before["metadata"]["labels"]
+    assert after["metadata"]["annotations"] == {"x": "1"}
+    assert before == snapshot, "the state before is as it was"
+
+
+@pytest.mark.parametrize(
+    "old, new",
+    [
+        ({"a": [1, {"b": 2}], "c": {}}, {"a": [1, {"b": 2}], "c": {}}),
+        ({"a": [1, 2, 3]}, {"a": [1, 3]}),
+        ({"a": [1]}, {"a": [1, {"b": None}]}),
+        ({"a": 1, "b": 0}, {"a": True, "b": 0.0}),
+        ({"a": {"b": 1}}, {"a": ["b"]}),
+        ([], [1]),
+        ({"a": 1, "b": 2}, {"b": 2}),
+    ],
+)
+def test_what_is_shared_keeps_its_value_and_type(old: object, new: object) -> None:
+    wanted, before = repr(new), repr(old)
+    assert repr(sharing(new, old)) == wanted
+    assert repr(old) == before
 
 
 def test_the_future_and_the_forgotten_past_are_refused(registry: Registry) -> None:
