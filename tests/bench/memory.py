@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.bench import workloads
-from tests.bench.cluster import Cluster
+from tests.bench.cluster import MERGE_PATCH, Cluster
 from tests.bench.figures import Figure
 from tests.running_lab import RunningLab
+
+_UPDATES = 6000
 
 
 def measure(_: Cluster, runs: int) -> Iterator[Figure]:
@@ -43,6 +45,16 @@ def _measure(lab: RunningLab, figures: dict[tuple[str, float | None], list[float
             if network != own:
                 for field in ("Rss", "Pss"):
                     figures[f"a Valkey pod, all its processes, {field.upper()}", None].append(_sum(processes, field))
+        _wear(cluster, namespace)
+        figures["control plane after 6,000 more updates, RSS", 150].append(_sum(_by_network(daemon)[own], "Rss"))
+
+
+def _wear(cluster: Cluster, namespace: str) -> None:
+    """A long session in short: more changes of pods than the history for watches keeps."""
+    for number in range(_UPDATES):
+        body = {"metadata": {"annotations": {"count": str(number)}}}
+        path = f"/api/v1/namespaces/{namespace}/pods/db-{number % 3}"
+        cluster.read("PATCH", path, body, content_type=MERGE_PATCH)
 
 
 def _by_network(daemon: int) -> dict[str, list[int]]:
