@@ -1,10 +1,13 @@
-"""A chapter's own namespace: clean at the first cell, removed at the last."""
+"""A chapter's own namespace: clean at the first cell, removed at the last.
+
+What a chapter makes outside of it, a PersistentVolume, carries the label course.lab/chapter and goes with it.
+"""
 
 from __future__ import annotations
 
 from kubernetes import client
 
-from labsupport import kube, shell, waiting
+from labsupport import kube, nodes, shell, verbs, waiting
 
 LABEL = "course.lab/chapter"
 
@@ -19,6 +22,7 @@ def begin(chapter: str) -> None:
     """
     global _current
     name = f"chapter-{chapter}"
+    nodes.release()
     _remove(name)
     body = client.V1Namespace(metadata=client.V1ObjectMeta(name=name, labels={LABEL: chapter}))
     kube.core().create_namespace(body)
@@ -39,6 +43,7 @@ def end() -> None:
     """
     global _current
     name = namespace()
+    nodes.release()
     _remove(name)
     _current = None
     print(f"namespace {name} is removed")
@@ -56,11 +61,13 @@ def namespace() -> str:
 
 
 def _remove(name: str) -> None:
-    """Delete a namespace and wait until it is gone; nothing if it is not there."""
+    """Delete a namespace and wait until it is gone, and then the chapter's volumes, which are in no namespace."""
     try:
         kube.core().delete_namespace(name)
     except kube.ApiException as error:
         if error.status != 404:
             raise
-        return
-    waiting.until(kube.resource("namespace"), name, "", lambda found: found is None, "gone", timeout=120)
+    else:
+        waiting.until(kube.resource("namespace"), name, "", lambda found: found is None, "gone", timeout=120)
+    for volume in kube.core().list_persistent_volume(label_selector=f"{LABEL}={name.removeprefix('chapter-')}").items:
+        verbs.delete(f"persistentvolume/{volume.metadata.name}", quiet=True)

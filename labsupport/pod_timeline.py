@@ -37,17 +37,22 @@ def timeline(recording: Recording, lanes: Mapping[str, str], title: str = "") ->
     if title:
         figure.suptitle(title)
     figure.legend(
-        handles=[
-            Patch(facecolor="white", edgecolor=_STARTING, hatch="////", label="starting"),
-            Patch(facecolor=_READY, label="Ready"),
-            Patch(facecolor="white", edgecolor=_ENDING, hatch="....", label="terminating"),
-            Line2D([], [], color=VERMILION, marker="x", linestyle="none", label="gone"),
-        ],
+        handles=legend_of_lives(),
         loc="outside lower center",
         ncols=4,
         frameon=False,
     )
     return Picture(figure, _alt(title, pods))
+
+
+def legend_of_lives() -> list[Patch | Line2D]:
+    """What the bars of `draw_life` mean."""
+    return [
+        Patch(facecolor="white", edgecolor=_STARTING, hatch="////", label="starting"),
+        Patch(facecolor=_READY, label="Ready"),
+        Patch(facecolor="white", edgecolor=_ENDING, hatch="....", label="terminating"),
+        Line2D([], [], color=VERMILION, marker="x", linestyle="none", label="gone"),
+    ]
 
 
 def _pods(recording: Recording, owner: str) -> dict[str, list[list[Moment]]]:
@@ -65,7 +70,7 @@ def _pods(recording: Recording, owner: str) -> dict[str, list[list[Moment]]]:
 def _draw_lane(ax: Axes, heading: str, pods: Mapping[str, list[list[Moment]]], end: float) -> None:
     for row, lives in enumerate(pods.values()):
         for moments in lives:
-            _draw_life(ax, row, moments, end)
+            draw_life(ax, row, moments, end)
     ax.set_yticks(range(len(pods)), list(pods))
     ax.set_ylim(len(pods) - 0.4, -0.6)
     ax.set_xlim(0, end)
@@ -76,14 +81,15 @@ def _draw_lane(ax: Axes, heading: str, pods: Mapping[str, list[list[Moment]]], e
     ax.tick_params(axis="y", length=0)
 
 
-def _draw_life(ax: Axes, row: int, moments: list[Moment], end: float) -> None:
+def draw_life(ax: Axes, row: float, moments: list[Moment], end: float, height: float = 0.62) -> None:
+    """Draw the life of one pod as a bar, up to the second `end` if it still lives; its moments in order of time."""
     for begin, stop, state in _spans(moments, end):
         width = max(stop - begin, end / 400)
         if state == "ready":
-            ax.barh(row, width, left=begin, height=0.62, color=_READY)
+            ax.barh(row, width, left=begin, height=height, color=_READY)
         else:
             colour, hatch = (_STARTING, "////") if state == "starting" else (_ENDING, "....")
-            ax.barh(row, width, left=begin, height=0.62, facecolor="white", edgecolor=colour, hatch=hatch)
+            ax.barh(row, width, left=begin, height=height, facecolor="white", edgecolor=colour, hatch=hatch)
     if moments[-1].what == "deleted":
         ax.plot(moments[-1].seconds, row, marker="x", color=VERMILION, markersize=7, markeredgewidth=2)
 
