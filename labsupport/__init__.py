@@ -8,6 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from labsupport.chain_figure import chain
     from labsupport.chapter import begin, end, namespace
     from labsupport.checks import check, hint
     from labsupport.errors import LabError, Refused
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from labsupport.verbs import apply, delete, evict, manifest, obj, objects, patch, scale
     from labsupport.waiting import WaitFailed, wait
     from labsupport.zone import Zone, ZoneError
+    from labsupport.zone_file import zone_copy
     from labsupport.zone_server import ZoneServer
 
 __all__ = [
@@ -47,6 +49,7 @@ __all__ = [
     "apply",
     "apps",
     "begin",
+    "chain",
     "check",
     "cordon",
     "core",
@@ -76,9 +79,11 @@ __all__ = [
     "uncordon",
     "wait",
     "wait_for_name",
+    "zone_copy",
 ]
 
 _HOME = {
+    "chain_figure": "chain",
     "chapter": "begin end namespace",
     "checks": "check hint",
     "errors": "LabError Refused",
@@ -98,6 +103,7 @@ _HOME = {
     "pod_timeline": "timeline",
     "waiting": "WaitFailed wait",
     "zone": "Zone ZoneError",
+    "zone_file": "zone_copy",
     "zone_server": "ZoneServer",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}

@@ -59,7 +59,7 @@ class Zone:
     @classmethod
     def read(cls, file: str | Path, origin: str = "") -> Zone:
         """Read a zone from a file. Raises ZoneError, OSError."""
-        return cls(Path(file).read_text(), origin, source=str(file))
+        return cls(Path(file).read_text(), origin, source=Path(file).name)
 
     @property
     def serial(self) -> int:
@@ -172,15 +172,15 @@ def _check_lines(text: str, source: str) -> None:
         kinds = reader.kinds.setdefault(name, {})
         others = [k for k in kinds if k != kind]
         if kind == "CNAME" and others:
-            apex = " (at the apex there is always an SOA and an NS)" if "SOA" in kinds else ""
+            apex = "; and the zone's own name always has an SOA and an NS record" if "SOA" in kinds else ""
             raise ZoneError(
-                f"{source}, line {line}: {name} has a {others[0]} record already (line {kinds[others[0]]}), so it "
+                f"{source}, line {line}: {name} has {_a(others[0])} record already (line {kinds[others[0]]}), so it "
                 f"cannot be an alias: a CNAME stands alone (RFC 1034 section 3.6.2){apex}"
             )
         if "CNAME" in others:
             raise ZoneError(
-                f"{source}, line {line}: {name} is an alias (CNAME, line {kinds['CNAME']}), so it cannot have a {kind} "
-                "record: a CNAME stands alone (RFC 1034 section 3.6.2)"
+                f"{source}, line {line}: {name} is an alias (CNAME, line {kinds['CNAME']}), so it cannot have "
+                f"{_a(kind)} record: a CNAME stands alone (RFC 1034 section 3.6.2)"
             )
         if kind == "CNAME" and kind in kinds:
             raise ZoneError(f"{source}, line {line}: {name} has a CNAME already (line {kinds[kind]}): one is the most")
@@ -218,6 +218,11 @@ class _Records:
             if words:
                 found.append((number, owner, words[0].upper()))
         return found
+
+
+def _a(kind: str) -> str:
+    """The type with its article, as it is read aloud: an A, an NS, a CNAME."""
+    return f"an {kind}" if kind[0] in "AEFHILMNORSX" else f"a {kind}"
 
 
 def _is_ttl(word: str) -> bool:
