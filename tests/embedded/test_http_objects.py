@@ -103,12 +103,6 @@ async def test_a_body_in_a_broken_encoding_is_400(api: ApiServer, call: Client) 
         assert (await response.json())["reason"] == "BadRequest"
 
 
-async def test_a_protobuf_body_is_refused_by_name(call: Client) -> None:
-    headers = {"Content-Type": "application/vnd.kubernetes.protobuf"}
-    code, status = await call("POST", MAPS, b"k8s\0", headers=headers)
-    assert code == 415 and "application/json" in status["message"]
-
-
 @pytest.mark.parametrize(
     ("method", "path", "code"),
     [

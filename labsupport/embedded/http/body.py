@@ -12,6 +12,7 @@ import yaml
 from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 
+from labsupport.embedded import protobuf_decoding
 from labsupport.embedded.errors import ApiError, bad_request, unsupported_media_type
 from labsupport.embedded.objects import JSON
 from labsupport.embedded.resources import Resource
@@ -52,10 +53,7 @@ def content_type(request: web.Request) -> str:
 def decode(data: bytes, media_type: str, kind: str) -> JSON:
     """The object in a body. `kind` is what was expected, for the error text. Raises ApiError 400 and 415."""
     if media_type == PROTOBUF:
-        raise unsupported_media_type(
-            f"the embedded cluster does not read {PROTOBUF}: send application/json "
-            "(kubectl apply -f and kubectl create -f do)"
-        )
+        return _decode_protobuf(data, kind)
     try:
         if media_type in JSON_TYPES:
             value = orjson.loads(data)
@@ -78,6 +76,18 @@ def decode(data: bytes, media_type: str, kind: str) -> JSON:
             f"json parse error: expected an object ({_summary(data)})"
         )
     return value
+
+
+def _decode_protobuf(data: bytes, kind: str) -> JSON:
+    try:
+        return protobuf_decoding.decode(data)
+    except protobuf_decoding.NotServed as what:
+        raise unsupported_media_type(
+            f"the embedded cluster does not read {what} from {PROTOBUF}: send application/json "
+            "(kubectl apply -f and kubectl create -f do)"
+        ) from what
+    except ValueError as error:
+        raise bad_request(f"the object provided is unrecognized (must be of type {kind}): {error}") from error
 
 
 def load_yaml(data: bytes) -> Any:

@@ -1,0 +1,149 @@
+"""The protobuf messages that kubectl's create commands send: field numbers, names and types.
+
+The numbers are those of k8s.io/api/*/generated.proto and apimachinery's meta/v1, runtime, resource and util/intstr.
+Only what those commands write is here; protobuf_decoding refuses anything else by name.
+"""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+
+# One line for each message: "number name type". A type is a scalar (string, bytes, int32, int64, bool), a message,
+# []type for a repeated field, {}type for a map from strings; `?` marks a pointer in Go, whose zero value counts;
+# `-` is read over: what the server sets anyway.
+_MESSAGES = {
+    "Unknown": "1 typeMeta TypeMeta, 2 raw bytes, 3 contentEncoding string, 4 contentType string",
+    "TypeMeta": "1 apiVersion string, 2 kind string",
+    "ObjectMeta": (
+        "1 name string, 2 generateName string, 3 namespace string, 4 selfLink -, 5 uid string, "
+        "6 resourceVersion string, 7 generation -, 8 creationTimestamp -, 9 deletionTimestamp -, "
+        "10 deletionGracePeriodSeconds -, 11 labels {}string, 12 annotations {}string, "
+        "13 ownerReferences []OwnerReference, 14 finalizers []string, 17 managedFields -"
+    ),
+    "OwnerReference": (
+        "1 kind string, 3 name string, 4 uid string, 5 apiVersion string, 6 controller bool?, "
+        "7 blockOwnerDeletion bool?"
+    ),
+    "LabelSelector": "1 matchLabels {}string, 2 matchExpressions []LabelSelectorRequirement",
+    "LabelSelectorRequirement": "1 key string, 2 operator string, 3 values []string",
+    "Namespace": "1 metadata ObjectMeta, 2 spec NamespaceSpec, 3 status -",
+    "NamespaceSpec": "1 finalizers []string",
+    "ServiceAccount": (
+        "1 metadata ObjectMeta, 2 secrets []ObjectReference, 3 imagePullSecrets []LocalObjectReference, "
+        "4 automountServiceAccountToken bool?"
+    ),
+    "ObjectReference": (
+        "1 kind string, 2 namespace string, 3 name string, 4 uid string, 5 apiVersion string, "
+        "6 resourceVersion string, 7 fieldPath string"
+    ),
+    "LocalObjectReference": "1 name string",
+    "ConfigMap": "1 metadata ObjectMeta, 2 data {}string, 3 binaryData {}bytes, 4 immutable bool?",
+    "Secret": ("1 metadata ObjectMeta, 2 data {}bytes, 3 type string, 4 stringData {}string, 5 immutable bool?"),
+    "Service": "1 metadata ObjectMeta, 2 spec ServiceSpec, 3 status -",
+    "ServiceSpec": (
+        "1 ports []ServicePort, 2 selector {}string, 3 clusterIP string, 4 type string, 5 externalIPs []string, "
+        "7 sessionAffinity string, 8 loadBalancerIP string, 9 loadBalancerSourceRanges []string, "
+        "10 externalName string, 11 externalTrafficPolicy string, 12 healthCheckNodePort int32, "
+        "13 publishNotReadyAddresses bool, 17 ipFamilyPolicy string, 18 clusterIPs []string, 19 ipFamilies []string, "
+        "22 internalTrafficPolicy string"
+    ),
+    "ServicePort": (
+        "1 name string, 2 protocol string, 3 port int32, 4 targetPort IntOrString, 5 nodePort int32, "
+        "6 appProtocol string?"
+    ),
+    "Deployment": "1 metadata ObjectMeta, 2 spec DeploymentSpec, 3 status -",
+    "DeploymentSpec": (
+        "1 replicas int32?, 2 selector LabelSelector?, 3 template PodTemplateSpec, 4 strategy DeploymentStrategy, "
+        "5 minReadySeconds int32, 6 revisionHistoryLimit int32?, 7 paused bool, 9 progressDeadlineSeconds int32?"
+    ),
+    "DeploymentStrategy": "1 type string, 2 rollingUpdate RollingUpdateDeployment?",
+    "RollingUpdateDeployment": "1 maxUnavailable IntOrString?, 2 maxSurge IntOrString?",
+    "PodTemplateSpec": "1 metadata ObjectMeta, 2 spec PodSpec",
+    "PodSpec": (
+        "2 containers []Container, 3 restartPolicy string, 4 terminationGracePeriodSeconds int64?, "
+        "5 activeDeadlineSeconds int64?, 6 dnsPolicy string, 7 nodeSelector {}string, 8 serviceAccountName string, "
+        "9 serviceAccount string, 10 nodeName string, 11 hostNetwork bool, 12 hostPID bool, 13 hostIPC bool, "
+        "15 imagePullSecrets []LocalObjectReference, 16 hostname string, 17 subdomain string, "
+        "19 schedulerName string, 20 initContainers []Container, 21 automountServiceAccountToken bool?, "
+        "24 priorityClassName string"
+    ),
+    "Container": (
+        "1 name string, 2 image string, 3 command []string, 4 args []string, 5 workingDir string, "
+        "6 ports []ContainerPort, 7 env []EnvVar, 8 resources ResourceRequirements, 13 terminationMessagePath string, "
+        "14 imagePullPolicy string, 16 stdin bool, 17 stdinOnce bool, 18 tty bool, 20 terminationMessagePolicy string"
+    ),
+    "ContainerPort": "1 name string, 2 hostPort int32, 3 containerPort int32, 4 protocol string, 5 hostIP string",
+    "EnvVar": "1 name string, 2 value string",
+    "ResourceRequirements": "1 limits {}Quantity, 2 requests {}Quantity",
+    "PodDisruptionBudget": "1 metadata ObjectMeta, 2 spec PodDisruptionBudgetSpec, 3 status -",
+    "PodDisruptionBudgetSpec": (
+        "1 minAvailable IntOrString?, 2 selector LabelSelector?, 3 maxUnavailable IntOrString?, "
+        "4 unhealthyPodEvictionPolicy string?"
+    ),
+    "Job": "1 metadata ObjectMeta, 2 spec JobSpec, 3 status -",
+    "JobSpec": (
+        "1 parallelism int32?, 2 completions int32?, 3 activeDeadlineSeconds int64?, 4 selector LabelSelector?, "
+        "5 manualSelector bool?, 6 template PodTemplateSpec, 7 backoffLimit int32?, 8 ttlSecondsAfterFinished int32?, "
+        "9 completionMode string?, 10 suspend bool?"
+    ),
+    "TokenRequest": "1 metadata ObjectMeta, 2 spec TokenRequestSpec, 3 status -",
+    "TokenRequestSpec": "1 audiences []string, 3 boundObjectRef BoundObjectReference?, 4 expirationSeconds int64?",
+    "BoundObjectReference": "1 kind string, 2 apiVersion string, 3 name string, 4 uid string",
+    "SelfSubjectReview": "1 metadata ObjectMeta, 2 status -",
+    "SelfSubjectAccessReview": "1 metadata ObjectMeta, 2 spec SelfSubjectAccessReviewSpec, 3 status -",
+    "SelfSubjectAccessReviewSpec": (
+        "1 resourceAttributes ResourceAttributes?, 2 nonResourceAttributes NonResourceAttributes?"
+    ),
+    "ResourceAttributes": (
+        "1 namespace string, 2 verb string, 3 group string, 4 version string, 5 resource string, "
+        "6 subresource string, 7 name string"
+    ),
+    "NonResourceAttributes": "1 path string, 2 verb string",
+    # Messages that JSON writes as something else: protobuf_decoding knows them by name.
+    "IntOrString": "1 type int64, 2 intVal int32, 3 strVal string",
+    "Quantity": "1 string string",
+}
+
+KINDS = frozenset(
+    {
+        ("v1", "Namespace"),
+        ("v1", "ServiceAccount"),
+        ("v1", "ConfigMap"),
+        ("v1", "Secret"),
+        ("v1", "Service"),
+        ("apps/v1", "Deployment"),
+        ("batch/v1", "Job"),
+        ("policy/v1", "PodDisruptionBudget"),
+        ("authentication.k8s.io/v1", "TokenRequest"),
+        ("authentication.k8s.io/v1", "SelfSubjectReview"),
+        ("authorization.k8s.io/v1", "SelfSubjectAccessReview"),
+    }
+)
+
+
+@dataclass(frozen=True)
+class MessageField:
+    """A field of a message: its name in JSON and its type."""
+
+    name: str
+    type: str  # a scalar or a message; "" is read over
+    repeated: bool
+    is_map: bool
+    pointer: bool
+
+
+@functools.cache
+def fields(message: str) -> dict[int, MessageField]:
+    """The fields of a message by their numbers. Raises KeyError for a message that is not in the table."""
+    found = {}
+    for line in _MESSAGES[message].split(", "):
+        number, name, kind = line.split()
+        repeated, is_map, pointer = kind.startswith("[]"), kind.startswith("{}"), kind.endswith("?")
+        found[int(number)] = MessageField(name, kind.strip("[]{}?-"), repeated, is_map, pointer)
+    return found
+
+
+def is_message(name: str) -> bool:
+    """Whether a type is a message and not a scalar."""
+    return name in _MESSAGES

@@ -1,0 +1,152 @@
+"""Protobuf request bodies: what kubectl's create commands send is what their JSON would have been."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from http_server import ApiServer, running
+from hypothesis import given
+from hypothesis import strategies as st
+
+from labsupport.embedded import protobuf_messages
+from labsupport.embedded.objects import JSON
+from labsupport.embedded.protobuf_decoding import NotServed, decode
+
+PROTOBUF = {"Content-Type": "application/vnd.kubernetes.protobuf"}
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
+    async with running(tmp_path) as server:
+        yield server
+
+
+def varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes([*out, value])
+
+
+def record(number: int, content: bytes | int) -> bytes:
+    if isinstance(content, int):
+        return varint(number << 3) + varint(content)
+    return varint(number << 3 | 2) + varint(len(content)) + content
+
+
+def envelope(kind: str, raw: bytes, version: str = "v1") -> bytes:
+    return b"k8s\0" + record(1, record(1, version.encode()) + record(2, kind.encode())) + record(2, raw)
+
+
+def intent(obj: JSON) -> JSON:
+    """The object without what differs from one creation to the next."""
+    kept = {k: v for k, v in obj.items() if k != "status"}
+    kept["metadata"] = {k: v for k, v in obj["metadata"].items() if k in ("name", "namespace", "labels")}
+    for address in ("clusterIP", "clusterIPs"):
+        kept.get("spec", {}).pop(address, None)
+    for port in kept.get("spec", {}).get("ports") or ():
+        port.pop("nodePort", None)
+    return kept
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "namespace x",
+        "deployment d --image=nginx --image=redis --replicas=2",
+        "deployment d --image=nginx --replicas=0 --port=80 -- sleep 10",
+        "serviceaccount s",
+        "configmap c --from-literal=a=b --from-literal=c=",
+        "secret generic g --from-literal=password=geheim",
+        "secret docker-registry r --docker-username=a --docker-password=b",
+        "service clusterip svc --tcp=80:8080",
+        "service clusterip headless --clusterip=None",
+        "service nodeport np --tcp=80:http",
+        "service externalname en --external-name=a.example",
+        "poddisruptionbudget p --selector=a=b --min-available=50%",
+        "poddisruptionbudget p --selector=a=b --max-unavailable=1",
+    ],
+)
+async def test_kubectl_create_stores_what_its_json_says(api: ApiServer, command: str) -> None:
+    kind, *rest = command.split()
+    end = rest.index("--") if "--" in rest else len(rest)
+    code, shown, err = await api.kubectl("create", kind, *rest[:end], "--dry-run=client", "-o", "json", *rest[end:])
+    assert code == 0, err
+    code, made, err = await api.kubectl("create", kind, *rest[:end], "-o", "json", *rest[end:])
+    assert code == 0, err
+    stored = json.loads(made)
+    where = ("delete", kind, stored["metadata"]["name"], "--wait=false")
+    if kind == "namespace":
+        assert stored["metadata"]["name"] == "x"
+        return
+    assert (await api.kubectl(*where))[0] == 0
+    code, again, err = await api.kubectl("create", "-f", "-", "-o", "json", stdin=shown)
+    assert code == 0, err
+    assert intent(stored) == intent(json.loads(again))
+
+
+async def test_kubectl_asks_for_tokens_and_for_permission(api: ApiServer) -> None:
+    code, out, err = await api.kubectl("create", "token", "default", "--duration=20m")
+    assert code == 0 and out.count(".") == 2, err
+    assert await api.kubectl("auth", "can-i", "delete", "pods") == (0, "yes\n", "")
+    code, out, _ = await api.kubectl("auth", "whoami", "-o", "json")
+    assert json.loads(out)["status"]["userInfo"]["username"] == "kubernetes-admin"
+
+
+async def test_what_cannot_be_told_in_full_is_refused_by_name(api: ApiServer) -> None:
+    path = "/api/v1/namespaces/default/configmaps"
+    code, body = await api.client("POST", path, envelope("ConfigMap", record(9, b"x")), headers=PROTOBUF)
+    assert code == 415
+    assert "does not read field 9 of ConfigMap" in body["message"] and "application/json" in body["message"]
+    code, body = await api.client("POST", path, envelope("Pod", b""), headers=PROTOBUF)
+    assert code == 415 and "Pod of v1" in body["message"]
+    code, body = await api.client("POST", path, envelope("Secret", record(1, record(1, b"a"))), headers=PROTOBUF)
+    assert code == 400 and "does not match the expected kind (ConfigMap)" in body["message"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"{}",
+        b"k8s\0\xff",
+        b"k8s\0" + record(2, b"x")[:-1],
+        envelope("ConfigMap", b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"),
+        envelope("ConfigMap", record(1, 7)),
+        envelope("ConfigMap", record(1, record(1, b"\xff"))),
+        envelope("ConfigMap", b"\x0f"),
+    ],
+)
+async def test_broken_bodies_are_refused(api: ApiServer, data: bytes) -> None:
+    code, body = await api.client("POST", "/api/v1/namespaces/default/configmaps", data, headers=PROTOBUF)
+    assert code in (400, 415), body
+
+
+@given(st.binary(max_size=60), st.sampled_from(sorted(protobuf_messages.KINDS)))
+def test_no_bytes_make_the_decoder_stumble(raw: bytes, kind: tuple[str, str]) -> None:
+    with contextlib.suppress(ValueError, NotServed):
+        decode(envelope(kind[1], raw, kind[0]))
+
+
+def test_the_zero_behind_a_pointer_counts_and_others_do_not() -> None:
+    spec = record(1, 0) + record(5, 0) + record(7, 0)
+    obj = decode(envelope("Deployment", record(2, spec), "apps/v1"))
+    assert obj["spec"] == {"replicas": 0}
+
+
+def test_negative_numbers_and_last_values() -> None:
+    spec = record(1, 3) + record(1, (1 << 64) - 1)
+    obj = decode(envelope("Deployment", record(2, spec), "apps/v1"))
+    assert obj["spec"] == {"replicas": -1}
+
+
+def test_every_type_in_the_table_is_there() -> None:
+    for name in protobuf_messages._MESSAGES:
+        for field in protobuf_messages.fields(name).values():
+            scalar = field.type in ("", "string", "bytes", "bool", "int32", "int64")
+            assert scalar or protobuf_messages.is_message(field.type), f"{name}.{field.name}"
