@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import kubernetes
+import yaml
+
 from tests.bench import api, memory, names, nodeport, notebooks, startup, workloads
 from tests.bench.cluster import Cluster
 from tests.bench.figures import Failure, Figure, Row, table
@@ -81,13 +84,17 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     groups = [g for g in GROUPS if not options.only or g.name in options.only]
     results = Results()
+    try:
+        given = Cluster(options.kubeconfig) if options.kubeconfig else None
+    except (kubernetes.config.ConfigException, yaml.YAMLError) as error:
+        print(f"{options.kubeconfig} is not a kubeconfig that can be used: {error}", file=sys.stderr)
+        return 2
     with tempfile.TemporaryDirectory(prefix="bench-") as place:
         lab = RunningLab(Path(place) / "lab")
         try:
             print("starting a lab of the benchmark's own", flush=True)
             lab.up()
             embedded = Cluster(lab.kubeconfig, lab)
-            given = Cluster(options.kubeconfig) if options.kubeconfig else None
             for number, group in enumerate(groups, 1):
                 print(f"[{number}/{len(groups)}] {group.name}", flush=True)
                 results.measure(group, embedded, given, options.runs)

@@ -71,7 +71,7 @@ class Row:
 
 def _numbers(figure: Figure) -> dict[str, Any]:
     samples = [float(f"{sample:.6g}") for sample in figure.samples]
-    return {"median": figure.median, "min": min(samples), "max": max(samples), "samples": samples}
+    return {"median": statistics.median(samples), "min": min(samples), "max": max(samples), "samples": samples}
 
 
 def number(value: float) -> str:

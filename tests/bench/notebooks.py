@@ -19,12 +19,14 @@ NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 
 
 def measure(cluster: Cluster, runs: int) -> Iterator[Figure | Failure]:
-    """Seconds with the start of the kernel. Nothing is written."""
+    """Seconds with the start of the kernel, three runs at most: they are long. Nothing is written."""
     assert cluster.lab, "notebooks run on a lab"
     environment = {**os.environ, **cluster.lab.environment, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     for file in sorted(NOTEBOOKS.glob("*.ipynb")):
         try:
-            yield Figure(f"notebook {file.stem}", "s", [_run(file, environment) for _ in range(runs)], at_most=30)
+            yield Figure(
+                f"notebook {file.stem}", "s", [_run(file, environment) for _ in range(min(runs, 3))], at_most=30
+            )
         except Exception as error:  # a cell that fails; the other notebooks have their turn
             yield Failure(f"notebook {file.stem}", error)
 
