@@ -14,7 +14,9 @@ from labsupport.figures import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, SKY, VE
 from labsupport.recording import Moment, Recording
 
 LONGEST_QUIET = 1.5  # seconds in which nothing happens; what is longer is cut out of the picture
-_LOOKS = ((SKY, ""), (BLUE, "//"), (GREEN, "\\\\"), (ORANGE, ".."), (PURPLE, "xx"), (GREY, "--"))
+_LOOKS = ((SKY, ""), (BLUE, "//"), (GREEN, "\\\\"), (ORANGE, ".."), (PURPLE, "||"), (GREY, "--"))
+
+_NEVER = "xxxx"  # hatch of a pod that never became Ready
 
 
 @dataclass(frozen=True)
@@ -46,9 +48,7 @@ def revisions(recording: Recording, owner: str, title: str = "") -> Picture:
     ax = figure.subplots()
     for life in found:
         _draw(ax, life, names.index(life.name), at, end)
-    for mark in marks:
-        ax.axvline(at(mark.seconds), color=BLACK, linewidth=0.8, linestyle=":")
-        ax.text(at(mark.seconds), -0.6, f" {mark.name}", fontsize=8, rotation=35, va="bottom", ha="left")
+    _draw_marks(ax, [(at(mark.seconds), mark.name) for mark in marks], len(names), end)
     ax.set_yticks(range(len(names)), names)
     ax.set_ylim(len(names) - 0.45, -0.55)
     ax.set_xlim(0, end)
@@ -109,7 +109,8 @@ def _squeezed(times: Sequence[float]) -> Callable[[float], float]:
 def _draw(ax: Axes, life: Life, row: int, at: Callable[[float], float], end: float) -> None:
     colour, hatch = _LOOKS[(life.revision - 1) % len(_LOOKS)]
     begin, stop = at(life.begin), end if life.end is None else at(life.end)
-    ax.barh(row, stop - begin, left=begin, height=0.62, facecolor="white", edgecolor=colour, linewidth=1.2)
+    empty = "" if life.ready else _NEVER
+    ax.barh(row, stop - begin, left=begin, height=0.62, facecolor="white", edgecolor=colour, hatch=empty, linewidth=1.2)
     for since, until in life.ready:
         left, right = at(since), end if until is None else at(until)
         ax.barh(
@@ -122,13 +123,27 @@ def _draw(ax: Axes, life: Life, row: int, at: Callable[[float], float], end: flo
         ax.plot([stop, stop], [row - 0.38, row + 0.38], color=VERMILION, linewidth=2, solid_capstyle="butt")
 
 
+def _draw_marks(ax: Axes, marks: Sequence[tuple[float, str]], rows: int, end: float) -> None:
+    """A dotted line for each mark, its text above; texts that would lie on one another move to the right."""
+    place = -end
+    for x, text in marks:
+        place = max(x, place + end / 32)
+        ax.plot([x, x, place], [rows - 0.45, -0.5, -0.75], color=BLACK, linewidth=0.8, linestyle=":", clip_on=False)
+        ax.text(place, -0.78, text, fontsize=8, rotation=35, rotation_mode="anchor", va="bottom", ha="left")
+
+
 def _legend(found: Sequence[Life]) -> list[Patch | Line2D]:
-    numbers = sorted({life.revision for life in found})
-    filled: list[Patch | Line2D] = [
-        Patch(facecolor=colour, edgecolor="white", hatch=hatch, label=f"revision {number}, Ready")
-        for number in numbers
-        for colour, hatch in [_LOOKS[(number - 1) % len(_LOOKS)]]
-    ]
+    shown: dict[int, bool] = {}  # the revisions, and whether a pod of theirs was ever Ready
+    for life in found:
+        shown[life.revision] = shown.get(life.revision, False) or bool(life.ready)
+    filled: list[Patch | Line2D] = []
+    for number, was_ready in sorted(shown.items()):
+        colour, hatch = _LOOKS[(number - 1) % len(_LOOKS)]
+        if was_ready:
+            filled.append(Patch(facecolor=colour, edgecolor="white", hatch=hatch, label=f"revision {number}"))
+        else:
+            label = f"revision {number}, never Ready"
+            filled.append(Patch(facecolor="white", edgecolor=colour, hatch=_NEVER, label=label))
     empty = Patch(facecolor="white", edgecolor=GREY, label="not Ready")
     return [*filled, empty, Line2D([], [], color=VERMILION, linewidth=2, label="gone")]
 

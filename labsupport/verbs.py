@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from kubernetes import client
 
 from labsupport import chapter, errors, kube, waiting
 
@@ -83,6 +84,20 @@ def delete(
         waiting.gone(resource, name, _space(resource) or "", uid)
     if not quiet:
         print(f"{reference} deleted" if wait else f"{reference} deletion asked for")
+
+
+def evict(pod: str) -> None:
+    """Ask for a pod's eviction, as `kubectl drain` does for each pod of a node: its PodDisruptionBudget decides.
+
+    Raises Refused, with status 429 when the budget has nothing left.
+
+    >>> evict("web-0")
+    pod/web-0 evicted
+    """
+    body = client.V1Eviction(metadata=client.V1ObjectMeta(name=pod))
+    with errors.readable():
+        kube.core().create_namespaced_pod_eviction(pod, chapter.namespace(), body)
+    print(f"pod/{pod} evicted")
 
 
 def objects(word: str, selector: str = "") -> list[Any]:
