@@ -44,7 +44,9 @@ def _parser() -> argparse.ArgumentParser:
         ("status", _status, "say what is running"),
         ("reset", _reset, "make the cluster as new"),
         ("down", _down, "remove the cluster without a trace"),
+        ("preload", _preload, "load the course's images into the cluster, also for a time without network"),
         ("doctor", _doctor, "say whether this machine can run it, and what to mend"),
+        ("dns-check", _dns_check, "hold the cluster's DNS to its specification, line by line"),
         ("kubeconfig", _kubeconfig, "print the path of the lab's kubeconfig"),
     ):
         command = commands.add_parser(name, help=text, description=text)
@@ -82,6 +84,12 @@ def _reset(options: argparse.Namespace) -> int:
     return 0
 
 
+def _preload(options: argparse.Namespace) -> int:
+    print(backends.choose(options.cluster).preload(_progress))
+    print("Next: `lab open` for the notebooks.")
+    return 0
+
+
 def _status(options: argparse.Namespace) -> int:
     status = backends.choose(options.cluster).status()
     if options.json:
@@ -115,6 +123,30 @@ def _kubeconfig(options: argparse.Namespace) -> int:
         raise CommandError("there is no kubeconfig yet. `lab up` starts the cluster and writes it.")
     print(path)
     return 0
+
+
+def _dns_check(options: argparse.Namespace) -> int:
+    """Ask every question of the specification in a namespace that is made for it; 1 when an answer is wrong."""
+    from labsupport import chapter, dns_spec, tables, verbs, waiting  # here: the client takes its time to load
+    from labsupport.errors import LabError
+
+    try:
+        chapter.begin("dns-check")
+        try:
+            verbs.apply(paths.course_root() / "notebooks" / "manifests" / "07_services.yaml")
+            waiting.wait("statefulset/db", "Ready")
+            rows = dns_spec.check(chapter.namespace())
+        finally:
+            chapter.end()
+    except LabError as error:
+        raise CommandError(str(error)) from error
+    tables.facts(
+        "result | section | the specification says | question | type | answer",
+        [("pass" if r.ok else "FAIL", r.section, r.line, r.name, r.type, ", ".join(r.found)) for r in rows],
+    )
+    failed = sum(not row.ok for row in rows)
+    print(f"{len(rows) - failed} passed, {failed} failed")
+    return 1 if failed else 0
 
 
 def _open(options: argparse.Namespace) -> int:
