@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from labsupport.figures import SKY, VERMILION, Picture, new_figure
+from labsupport.figures import BLACK, SKY, Picture, new_figure
 from labsupport.pod_timeline import draw_life, legend_of_lives
 from labsupport.recording import Moment, Recording
 
@@ -54,7 +54,7 @@ def lifetimes(recording: Recording, lanes: Mapping[str, str], title: str = "") -
     figure.legend(
         handles=[
             Patch(facecolor=_PALE, edgecolor=SKY, label="claim"),
-            Line2D([], [], color=VERMILION, marker="|", markersize=12, markeredgewidth=4, linestyle="none",
+            Line2D([], [], color=BLACK, marker="|", markersize=12, markeredgewidth=4, linestyle="none",
                    label="claim gone"),
             *states,
             pod_gone,
@@ -114,7 +114,7 @@ def _draw_band(ax: Axes, top: int, rows: int, moments: list[Moment], end: float)
     middle, height = top + (rows - 1) / 2, rows - 0.18
     ax.barh(middle, stop - first.seconds, left=first.seconds, height=height, facecolor=_PALE, edgecolor=SKY, zorder=0.5)
     if gone:
-        ax.vlines(stop, middle - height / 2, middle + height / 2, color=VERMILION, linewidth=4)
+        ax.vlines(stop, middle - height / 2, middle + height / 2, color=BLACK, linewidth=4)
 
 
 def _alt(title: str, claims: Mapping[str, list[Claim]]) -> str:
@@ -127,4 +127,4 @@ def _told(claims: list[Claim]) -> str:
     pods = sum(len(lives) for claim in claims for lives in claim.pods.values())
     made = sum(len(claim.lives) for claim in claims)
     gone = sum(moments[-1].what == "deleted" for claim in claims for moments in claim.lives.values())
-    return f"{made} claims, {pods} pods, {gone} claims gone at the end"
+    return f"{made} {'claim' if made == 1 else 'claims'}, {pods} pods, {gone} of the claims gone at the end"

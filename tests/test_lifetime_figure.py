@@ -63,8 +63,8 @@ def test_a_claim_of_the_same_name_is_another_life() -> None:
 
 def test_the_alt_text_counts_and_names_no_pod() -> None:
     picture = lifetimes(OWN, {"own": SET, "shared": COPIES}, "Who outlives whom")
-    assert "own: 1 claims, 2 pods, 0 claims gone at the end" in picture.alt
-    assert "shared: 1 claims, 2 pods" in picture.alt
+    assert "own: 1 claim, 2 pods, 0 of the claims gone at the end" in picture.alt
+    assert "shared: 1 claim, 2 pods" in picture.alt
     assert "board-x" not in picture.alt
 
 
