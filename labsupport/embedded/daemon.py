@@ -27,6 +27,7 @@ from labsupport.embedded.controllers.endpoint_slice import EndpointSliceControll
 from labsupport.embedded.controllers.endpoints import EndpointsController
 from labsupport.embedded.controllers.ephemeral_volume import EphemeralVolumeController
 from labsupport.embedded.controllers.garbage_collector import GarbageCollector
+from labsupport.embedded.controllers.job import JobController
 from labsupport.embedded.controllers.namespace import NamespaceController
 from labsupport.embedded.controllers.node_lifecycle import NodeLifecycleController
 from labsupport.embedded.controllers.pod_gc import PodGarbageCollector
@@ -36,6 +37,7 @@ from labsupport.embedded.controllers.scheduler import Scheduler
 from labsupport.embedded.controllers.service_account import ServiceAccountController
 from labsupport.embedded.controllers.statefulset import StatefulSetController
 from labsupport.embedded.controllers.taint_eviction import TaintEvictionController
+from labsupport.embedded.controllers.ttl_after_finished import TTLAfterFinishedController
 from labsupport.embedded.controllers.volume_binding import VolumeBindingController
 from labsupport.embedded.controllers.volume_protection import ClaimProtectionController, VolumeProtectionController
 from labsupport.embedded.controllers.volume_provisioning import LocalPathProvisioner
@@ -63,7 +65,12 @@ def main() -> int:
     sockets = inherited.from_sockets_argument(options.sockets)
     try:
         asyncio.run(Daemon(options.state, sockets).run())
-    except (sqlite3.Error, OSError) as error:
+    except sqlite3.Error as error:
+        log.exception("the cluster ended")
+        store = options.state / "store.db"
+        sockets.report.failed(f"the store {store} cannot be used: {error}", _remedy(error, store))
+        return 1
+    except OSError as error:
         log.exception("the cluster ended")
         sockets.report.failed(f"the cluster could not start: {error}", f"Read {options.state / 'daemon.log'}.")
         return 1
@@ -72,6 +79,12 @@ def main() -> int:
         sockets.report.failed(f"the cluster could not start: {error!r}", f"Read {options.state / 'daemon.log'}.")
         return 1
     return 0
+
+
+def _remedy(error: sqlite3.Error, store: Path) -> str:
+    if getattr(error, "sqlite_errorname", "") in ("SQLITE_NOTADB", "SQLITE_CORRUPT"):
+        return f"It is damaged. Keep a copy of {store} if you need it; `lab reset` begins with a new one."
+    return f"Is the disk full, or not writable? See: df -h {store.parent}"
 
 
 class Daemon:
@@ -145,6 +158,8 @@ def _controllers(registry: Registry, pki: Pki, agent: NodeAgent) -> list[Control
         StatefulSetController(registry),
         ReplicaSetController(registry),
         DeploymentController(registry),
+        JobController(registry),
+        TTLAfterFinishedController(registry),
         EphemeralVolumeController(registry),
         VolumeBindingController(registry),
         LocalPathProvisioner(registry, agent.remove_volume),

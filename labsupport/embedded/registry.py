@@ -289,7 +289,9 @@ class Registry:
         finalizers = [f for f in metadata.get("finalizers") or [] if f not in (FOREGROUND, ORPHAN)]
         if options.propagation == "Foreground" or (options.propagation is None and FOREGROUND in _finalizers(old)):
             finalizers.append(FOREGROUND)
-        elif options.propagation == "Orphan" or (options.propagation is None and ORPHAN in _finalizers(old)):
+        elif options.propagation == "Orphan" or (
+            options.propagation is None and (ORPHAN in _finalizers(old) or self._kinds[resource].orphans_by_default)
+        ):
             finalizers.append(ORPHAN)
         if finalizers:
             metadata["finalizers"] = finalizers

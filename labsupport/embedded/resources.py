@@ -49,7 +49,14 @@ class Resource:
 NAMESPACES = Resource("", "v1", "namespaces", "Namespace", False, ("ns",), (), ("status", "finalize"))
 NODES = Resource("", "v1", "nodes", "Node", False, ("no",), (), ("status",))
 PODS = Resource(
-    "", "v1", "pods", "Pod", True, ("po",), ("all",), ("status", "log", "exec", "attach", "portforward", "binding", "eviction")
+    "",
+    "v1",
+    "pods",
+    "Pod",
+    True,
+    ("po",),
+    ("all",),
+    ("status", "log", "exec", "attach", "portforward", "binding", "eviction"),
 )
 SERVICES = Resource("", "v1", "services", "Service", True, ("svc",), ("all",), ("status",))
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", True, ("ep",))
@@ -68,6 +75,7 @@ REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet", True, ("rs",)
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True, ("deploy",), ("all",), ("status", "scale"))
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet", True, ("sts",), ("all",), ("status", "scale"))
 CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
+JOBS = Resource("batch", "v1", "jobs", "Job", True, (), ("all",), ("status",))
 POD_DISRUPTION_BUDGETS = Resource(
     "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, ("pdb",), (), ("status",)
 )
@@ -91,6 +99,7 @@ RESOURCES: tuple[Resource, ...] = (
     DEPLOYMENTS,
     STATEFUL_SETS,
     CONTROLLER_REVISIONS,
+    JOBS,
     POD_DISRUPTION_BUDGETS,
 )
 

@@ -73,6 +73,7 @@ _VALID: dict[str, JSON] = {
     "replicasets": {"spec": _WORKLOAD},
     "deployments": {"spec": _WORKLOAD},
     "statefulsets": {"spec": _WORKLOAD},
+    "jobs": {"spec": {"template": {"spec": {**_POD, "restartPolicy": "Never"}}}},
 }
 
 

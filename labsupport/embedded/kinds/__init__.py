@@ -8,6 +8,7 @@ from labsupport.embedded.kinds.deployments import DeploymentKind
 from labsupport.embedded.kinds.endpoints import EndpointsKind
 from labsupport.embedded.kinds.endpointslices import EndpointSliceKind
 from labsupport.embedded.kinds.events import EventKind
+from labsupport.embedded.kinds.jobs import JobKind
 from labsupport.embedded.kinds.kind import Kind
 from labsupport.embedded.kinds.leases import LeaseKind
 from labsupport.embedded.kinds.namespaces import NamespaceKind
@@ -43,6 +44,7 @@ _KINDS: tuple[Kind, ...] = (
     DeploymentKind(),
     StatefulSetKind(),
     ControllerRevisionKind(),
+    JobKind(),
     PodDisruptionBudgetKind(),
 )
 

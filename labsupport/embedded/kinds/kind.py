@@ -35,6 +35,8 @@ class Kind:
     resource: ClassVar[Resource]
     # Whether metadata.generation starts at 1 and moves with every change outside metadata and status.
     tracks_generation: ClassVar[bool] = False
+    # Whether a DELETE that says nothing of dependents leaves them (of what is served, Jobs only: batch/v1 always did).
+    orphans_by_default: ClassVar[bool] = False
 
     def default(self, obj: JSON) -> None:
         """Fill in the defaults of the API version, in place."""

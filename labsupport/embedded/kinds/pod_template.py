@@ -53,10 +53,7 @@ def validate_selector(spec: JSON, empty_is_invalid_for: str) -> list[FieldError]
 def validate_matching_template(spec: JSON, kind: str, *, claims: Collection[str] = ()) -> list[FieldError]:
     """Errors of spec.template: its labels match the selector, its pods restart always and run without end."""
     template = spec.get("template") or {}
-    labels = (template.get("metadata") or {}).get("labels")
-    errors: list[FieldError] = []
-    if not _matches(spec.get("selector"), labels or {}):
-        errors.append(field.invalid("spec.template.metadata.labels", labels, MISMATCH))
+    errors = validate_selects_template(spec)
     errors += validate_template(template, "spec.template", claims=claims)
     policy = (template.get("spec") or {}).get("restartPolicy")
     if policy != "Always":
@@ -65,6 +62,14 @@ def validate_matching_template(spec: JSON, kind: str, *, claims: Collection[str]
         text = f"activeDeadlineSeconds in {kind} is not Supported"
         errors.append(field.forbidden("spec.template.spec.activeDeadlineSeconds", text))
     return errors
+
+
+def validate_selects_template(spec: JSON) -> list[FieldError]:
+    """The labels of spec.template match the selector."""
+    labels = ((spec.get("template") or {}).get("metadata") or {}).get("labels")
+    if _matches(spec.get("selector"), labels or {}):
+        return []
+    return [field.invalid("spec.template.metadata.labels", labels, MISMATCH)]
 
 
 def _matches(selector: JSON | None, labels: dict[str, Any]) -> bool:
