@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 import json
 import os
+import ssl
 import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
+from urllib.request import Request, urlopen
 
 import kubernetes
 
@@ -70,6 +73,14 @@ class RunningLab:
             text=True,
             timeout=2 * SECONDS,
         )
+
+    def request(self, path: str, *, body: dict[str, Any] | None = None, **query: Any) -> Any:
+        """GET /api/v1/PATH, or POST a body there: as it comes, without a client that retries or checks."""
+        context = ssl.create_default_context(cafile=str(self.state / "pki" / "ca.crt"))
+        context.load_cert_chain(self.state / "pki" / "admin.crt", self.state / "pki" / "admin.key")
+        url = f"{self.client.configuration.host}/api/v1/{path}?{urlencode(query)}"
+        request = Request(url, json.dumps(body).encode() if body else None, {"Content-Type": "application/json"})
+        return urlopen(request, context=context, timeout=SECONDS)
 
     @functools.cached_property
     def client(self) -> kubernetes.client.ApiClient:

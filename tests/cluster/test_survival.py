@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import select
 import shutil
@@ -15,9 +16,10 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from conftest import Namespace
 from manifests import service, shell, valkey, web, workload
 from running_lab import BIN, SECONDS, RunningLab
+
+from conftest import Namespace
 
 
 @pytest.fixture
@@ -118,8 +120,13 @@ def test_everything_is_there_again_after_the_daemon_was_killed_at_rest(lab: Runn
     assert space.sh("db-0", "curl -s --max-time 5 web").startswith("web-")
     with socket.create_connection(("127.0.0.1", lab.host_port(30001)), 5):
         pass
-    assert "restarted" not in lab.up()
-    assert lab.status()["pid"] == lab.status()["pid"] != old.daemon
+    with lab.request("namespaces/default/pods", watch="true", timeoutSeconds=5, resourceVersion=1) as told:
+        refused = json.loads(told.readline())  # what came before is not remembered: clients list again
+    assert (refused["type"], refused["object"]["code"]) == ("ERROR", 410)
+
+    pid = lab.status()["pid"]
+    assert "was up already" in lab.up()
+    assert lab.status()["pid"] == pid != old.daemon
 
     again = Processes(lab)
     lab.down()
@@ -322,6 +329,32 @@ def test_a_missing_tool_is_named_with_what_to_do(lab: RunningLab, tmp_path: Path
         (tools / tool).symlink_to(found)
     told = refusal(lab.lab("up", PATH=str(tools)))
     assert "nsenter" in told and "apt-get install util-linux" in told
+
+
+def test_a_disk_that_fills_up_is_named_and_the_cluster_goes_on_when_there_is_room(lab: RunningLab) -> None:
+    lab.state.mkdir()
+    # One script, for the file system is seen only by those who are in its mount namespace.
+    script = """
+        mount -t tmpfs -o size=40m none "$LAB_STATE"
+        PATH="$1:$PATH"
+        create() {
+            printf '{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"%s"}}' "$1" | kubectl create -f - 2>&1
+        }
+        lab up
+        dd if=/dev/zero of="$LAB_STATE/nodes/fill" bs=64k 2>/dev/null || true
+        echo FULL
+        for i in $(seq 60); do create "c$i" || break; done
+        rm "$LAB_STATE/nodes/fill"
+        echo ROOM
+        create after
+        lab down || true  # a mount point cannot be removed
+        exit 0
+    """
+    done = unshared(lab, script, str(BIN))
+    assert done.returncode == 0, done.stdout + done.stderr
+    full, room = done.stdout.split("FULL")[1].split("ROOM")
+    assert "free some disk space and try again" in full
+    assert "configmap/after created" in room
 
 
 def test_a_damaged_store_is_named_with_what_to_do(lab: RunningLab) -> None:
