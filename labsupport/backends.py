@@ -6,8 +6,6 @@ Only this module and `cli` know which one it is; notebooks see a kubeconfig and 
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,38 +61,8 @@ class Backend(Protocol):
     def doctor(self) -> list[Finding]:
         """Whether this machine can run it."""
 
-
-class NotThereYet:
-    """A kind of cluster that this version does not drive yet; it says so instead of trying."""
-
-    def __init__(self, name: str) -> None:
-        self.name = name
-
-    def _refuse(self) -> CommandError:
-        return CommandError(
-            f"CLUSTER={self.name} is not there yet in this version of the course. "
-            "Use the embedded cluster: `make lab CLUSTER=embedded`."
-        )
-
-    def up(self, progress: Progress) -> str:
-        """Refuse."""
-        raise self._refuse()
-
-    def down(self, progress: Progress) -> str:
-        """Refuse."""
-        raise self._refuse()
-
-    def reset(self, progress: Progress) -> str:
-        """Refuse."""
-        raise self._refuse()
-
-    def status(self) -> Status:
-        """Refuse."""
-        raise self._refuse()
-
-    def doctor(self) -> list[Finding]:
-        """Say that there is nothing to examine."""
-        return [Finding(f"cluster {self.name}", "fail", "not there yet", "use CLUSTER=embedded")]
+    def preload(self, progress: Progress) -> str:
+        """Have the course's images where the pods run, so that no chapter waits for a pull. Raises CommandError."""
 
 
 def choose(wanted: str, progress: Progress = lambda text: None) -> Backend:
@@ -106,21 +74,34 @@ def choose(wanted: str, progress: Progress = lambda text: None) -> Backend:
         raise CommandError(f"CLUSTER={wanted} is none of {', '.join(CHOICES)}. Say e.g. `make lab CLUSTER=embedded`.")
     recorded = _recorded()
     if wanted == "auto":
-        wanted = recorded or ("kind" if _kind_answers() else "embedded")
-        if wanted == "kind" and not recorded:
-            progress("kind and a container engine are here, but this version drives the embedded cluster only.")
-            wanted = "embedded"
+        wanted = recorded or _best(progress)
     elif recorded and recorded != wanted:
         raise CommandError(f"this lab runs on CLUSTER={recorded}. Say `make down`, then `make lab CLUSTER={wanted}`.")
     return _make(wanted)
 
 
 def _make(name: str) -> Backend:
-    if name != "embedded":
-        return NotThereYet(name)
-    from labsupport.embedded.backend import EmbeddedBackend  # only when it is the one: it needs Linux
+    # Each is imported only when it is the one: they need different things of the machine.
+    if name == "kind":
+        from labsupport.kind.backend import KindBackend
+
+        return KindBackend(paths.state_dir())
+    if name == "current":
+        from labsupport.current.backend import CurrentBackend
+
+        return CurrentBackend(paths.state_dir())
+    from labsupport.embedded.backend import EmbeddedBackend
 
     return EmbeddedBackend(paths.state_dir())
+
+
+def _best(progress: Progress) -> str:
+    from labsupport.kind import engine
+
+    if engine.answers():
+        progress("kind and a container engine are here: CLUSTER=kind. (CLUSTER=embedded needs neither.)")
+        return "kind"
+    return "embedded"
 
 
 def record(name: str, state: Path) -> None:
@@ -135,17 +116,3 @@ def _recorded() -> str | None:
     except (OSError, ValueError, KeyError):
         return None
     return name if name in CHOICES else None
-
-
-def _kind_answers() -> bool:
-    """Whether kind is installed and one of the engines it drives answers."""
-    if shutil.which("kind") is None:
-        return False
-    for engine in ("docker", "podman", "nerdctl"):
-        if shutil.which(engine):
-            try:
-                if subprocess.run([engine, "info"], capture_output=True, timeout=10).returncode == 0:
-                    return True
-            except (OSError, subprocess.TimeoutExpired):
-                continue
-    return False

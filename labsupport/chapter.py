@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from kubernetes import client
 
-from labsupport import kube, nodes, shell, verbs, waiting
+from labsupport import kube, learner, nodes, shell, verbs, waiting
 
 LABEL = "course.lab/chapter"
 
@@ -21,10 +21,10 @@ def begin(chapter: str) -> None:
     namespace chapter-01 is clean
     """
     global _current
-    name = f"chapter-{chapter}"
+    name = learner.namespace(f"chapter-{chapter}")
     nodes.release()
     _remove(name)
-    body = client.V1Namespace(metadata=client.V1ObjectMeta(name=name, labels={LABEL: chapter}))
+    body = client.V1Namespace(metadata=client.V1ObjectMeta(name=name, labels={LABEL: chapter, **learner.labels()}))
     kube.core().create_namespace(body)
     # Pods are refused until the namespace has its service account.
     waiting.until(
@@ -69,5 +69,7 @@ def _remove(name: str) -> None:
             raise
     else:
         waiting.until(kube.resource("namespace"), name, "", lambda found: found is None, "gone", timeout=120)
-    for volume in kube.core().list_persistent_volume(label_selector=f"{LABEL}={name.removeprefix('chapter-')}").items:
+    mine = {LABEL: name.rpartition("chapter-")[2], **learner.labels()}
+    selector = ",".join(f"{key}={value}" for key, value in mine.items())
+    for volume in kube.core().list_persistent_volume(label_selector=selector).items:
         verbs.delete(f"persistentvolume/{volume.metadata.name}", quiet=True)

@@ -6,7 +6,7 @@ chapter frees the marked ones when it begins and when it ends. A node that someb
 
 from __future__ import annotations
 
-from labsupport import errors, kube
+from labsupport import errors, kube, learner
 
 MARK = "course.lab/cordoned"
 
@@ -19,7 +19,7 @@ def cordon(node: str) -> None:
     """
     with errors.readable():
         if not kube.core().read_node(node).spec.unschedulable:
-            _patch(node, mark="yes", unschedulable=True)
+            _patch(node, mark=_whose(), unschedulable=True)
     print("the node takes no new pods")
 
 
@@ -45,8 +45,13 @@ def release() -> None:
 
 def _free() -> None:
     for node in kube.core().list_node().items:
-        if MARK in (node.metadata.annotations or {}):
+        if (node.metadata.annotations or {}).get(MARK) == _whose():
             _patch(node.metadata.name, mark=None, unschedulable=None)
+
+
+def _whose() -> str:
+    """What the mark says: on a shared cluster a learner frees only nodes that the same learner has cordoned."""
+    return learner.prefix() or "yes"
 
 
 def _patch(node: str, *, mark: str | None, unschedulable: bool | None) -> None:

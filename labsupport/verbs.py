@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from kubernetes import client
 
 from labsupport import chapter, errors, kube, waiting
 
-LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
 MANAGER = "labsupport"
 
 
@@ -142,34 +140,18 @@ def _reference(document: dict[str, Any]) -> str:
 
 
 def _apply_one(document: dict[str, Any]) -> str:
-    """Create, or send the three-way difference as a merge patch; returns kubectl's word for what happened."""
+    """Server-side apply; returns kubectl's word for what happened."""
     resource = kube.resource(document["kind"], document["apiVersion"])
     name, space = document["metadata"]["name"], document["metadata"].get("namespace") or _space(resource)
-    written = json.dumps(document, sort_keys=True)
-    annotated = {**document, "metadata": {**document["metadata"]}}
-    annotated["metadata"]["annotations"] = {**(document["metadata"].get("annotations") or {}), LAST_APPLIED: written}
     try:
-        live = resource.get(name=name, namespace=space).to_dict()
+        before = resource.get(name=name, namespace=space).metadata.resourceVersion
     except kube.ApiException as error:
         if error.status != 404:
             raise
-        resource.create(body=annotated, namespace=space, field_manager=MANAGER)
-        return "created"
-    before = json.loads((live["metadata"].get("annotations") or {}).get(LAST_APPLIED, "{}"))
-    change = _with_removals(annotated, before)
-    after = resource.patch(
-        body=change, name=name, namespace=space, content_type="application/merge-patch+json", field_manager=MANAGER
+        before = ""
+    after = resource.server_side_apply(
+        body=document, name=name, namespace=space, field_manager=MANAGER, force_conflicts=True
     )
-    changed = after.metadata.resourceVersion != live["metadata"]["resourceVersion"]
-    return "configured" if changed else "unchanged"
-
-
-def _with_removals(new: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
-    """The new document as a merge patch that also takes away what the one applied before had."""
-    change: dict[str, Any] = {}
-    for key, value in new.items():
-        old = before.get(key)
-        change[key] = _with_removals(value, old) if isinstance(value, dict) and isinstance(old, dict) else value
-    for key in before.keys() - new.keys():
-        change[key] = None
-    return change
+    if not before:
+        return "created"
+    return "unchanged" if after.metadata.resourceVersion == before else "configured"

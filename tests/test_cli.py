@@ -103,15 +103,6 @@ def test_an_unknown_kind_of_cluster_is_refused(absent: RunningLab, command: str)
     assert not absent.state.exists()
 
 
-@pytest.mark.parametrize("kind", ["kind", "current"])
-@pytest.mark.parametrize("command", ["up", "down", "reset", "status"])
-def test_kinds_of_clusters_that_are_not_there_yet_say_so(absent: RunningLab, kind: str, command: str) -> None:
-    refused = absent.lab(command, CLUSTER=kind)
-    assert refused.returncode == 1
-    assert f"CLUSTER={kind} is not there yet" in refused.stderr
-    assert "make lab CLUSTER=embedded" in refused.stderr
-
-
 def test_another_kind_of_cluster_does_not_take_over_a_running_lab(own: RunningLab) -> None:
     refused = own.lab("up", CLUSTER="kind")
     assert refused.returncode == 1

@@ -82,6 +82,10 @@ class EmbeddedBackend:
         """Try what the cluster needs of this machine."""
         return list(doctor.examine(self.state))
 
+    def preload(self, progress: Progress) -> str:
+        """There is nothing to load: an image stands for programs that are on this machine already."""
+        return "The embedded cluster's images are programs of this machine: there is nothing to load."
+
     def _stop(self) -> bool:
         try:
             return launch.stop(self.state)

@@ -1,0 +1,1 @@
+"""The course's own cluster, made by kind with a container engine."""

@@ -1,0 +1,61 @@
+"""Whose lab this is: on a cluster that several learners share, each one's namespaces start with a word of their own.
+
+On a cluster of one's own there is no such word, and a NodePort is always free. On a shared one two learners may ask
+for the same NodePort: then the Service gets another one, and the port forwarder leads to it all the same.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from labsupport import paths
+from labsupport.errors import LabError
+
+RECORD = "learner.json"
+LABEL = "course.lab/learner"
+NODE_PORTS = "course.lab/node-ports"  # annotation: which NodePorts a Service was meant to have, by port
+
+
+def prefix() -> str:
+    """The learner's own word; "" on a cluster of one's own."""
+    try:
+        return str(json.loads((paths.state_dir() / RECORD).read_text())["prefix"])
+    except FileNotFoundError:
+        return ""
+
+
+def namespace(name: str) -> str:
+    """The full name of a namespace of the course.
+
+    >>> namespace("chapter-01")
+    'ann-chapter-01'
+    """
+    mine = prefix()
+    return f"{mine}-{name}" if mine else name
+
+
+def labels() -> dict[str, str]:
+    """The labels of all that is the learner's own."""
+    mine = prefix()
+    return {LABEL: mine} if mine else {}
+
+
+def check_own(live: dict[str, Any]) -> None:
+    """Raise LabError for an object outside of namespaces that is not this learner's own."""
+    metadata = live["metadata"]
+    if prefix() and not metadata.get("namespace") and (metadata.get("labels") or {}).get(LABEL) != prefix():
+        raise LabError(
+            f"{live['kind']} {metadata['name']} is there already and is not yours. This cluster is shared: "
+            "give yours another name."
+        )
+
+
+def without_node_ports(service: dict[str, Any]) -> dict[str, Any]:
+    """The Service without its wishes for NodePorts, which are kept in an annotation for the port forwarder."""
+    ports = service["spec"].get("ports") or []
+    wishes = {str(port["port"]): port["nodePort"] for port in ports if "nodePort" in port}
+    metadata = {**service["metadata"]}
+    metadata["annotations"] = {**(metadata.get("annotations") or {}), NODE_PORTS: json.dumps(wishes, sort_keys=True)}
+    spec = {**service["spec"], "ports": [{k: v for k, v in port.items() if k != "nodePort"} for port in ports]}
+    return {**service, "metadata": metadata, "spec": spec}

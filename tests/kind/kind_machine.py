@@ -1,0 +1,80 @@
+"""A machine with stand-ins for kind and docker, and nothing else on its PATH."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from labsupport import paths, ports
+from labsupport.embedded import launch_ports
+from labsupport.kind.backend import KindBackend
+
+SCRIPT = Path(__file__).with_name("stand_in.py")
+
+
+class Machine:
+    """The stand-ins, what they were called with, and how they are to act."""
+
+    def __init__(self, home: Path) -> None:
+        self.home = home
+        self.state = home / "state"
+        self.config = home / "kind-config.yaml"
+        self.said: list[str] = []
+        (home / "bin").mkdir()
+        for program in ("kind", "docker"):
+            script = home / "bin" / program
+            script.write_text(f"#!{sys.executable}\n{SCRIPT.read_text()}")
+            script.chmod(0o755)
+        self.act()
+        self._write_config()
+
+    @property
+    def backend(self) -> KindBackend:
+        return KindBackend(self.state, self.config)
+
+    @property
+    def calls(self) -> list[list[str]]:
+        log = self.home / "calls"
+        return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
+
+    def called(self, *words: str) -> list[list[str]]:
+        """The calls that begin with these words."""
+        return [call for call in self.calls if call[: len(words)] == list(words)]
+
+    def act(self, **acts: dict[str, Any]) -> None:
+        """How to act from now on; `kind_create={"code": 1, "output": "..."}`."""
+        (self.home / "act.json").write_text(json.dumps({k.replace("_", " "): v for k, v in acts.items()}))
+
+    def without(self, program: str) -> None:
+        (self.home / "bin" / program).unlink()
+
+    def up(self) -> str:
+        return self.backend.up(self.said.append)
+
+    def down(self) -> str:
+        return self.backend.down(self.said.append)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """For the command `lab` on this machine."""
+        return {**os.environ, "CLUSTER": "kind", "LAB_STATE": str(self.state), "LAB_KIND_CONFIG": str(self.config)}
+
+    def _write_config(self) -> None:
+        """The course's configuration with ports that are free, kept for the lab behind the stand-in."""
+        behind = self.home / "cluster"
+        behind.mkdir(mode=0o700)
+        chosen, sockets = launch_ports.bind_host_sockets(
+            behind, api_port=0, dns_node_port=ports.DNS_NODE_PORT, node_ports=ports.NODE_PORTS
+        )
+        sockets.close()
+        content = yaml.safe_load((paths.course_root() / "kind-config.yaml").read_text())
+        content["networking"]["apiServerPort"] = chosen.api
+        for mapping in content["nodes"][0]["extraPortMappings"]:
+            port = mapping["containerPort"]
+            mapping["hostPort"] = chosen.dns if port == ports.DNS_NODE_PORT else chosen.node_ports[port]
+        self.config.write_text(yaml.safe_dump(content))
