@@ -179,6 +179,23 @@ def test_members_of_a_set_are_owned_one_by_one() -> None:
     assert left == yours
 
 
+def test_an_empty_struct_that_is_applied_stays_when_its_fields_go() -> None:
+    def with_volume(**source: Any) -> JSON:
+        spec = {"template": {"spec": {"volumes": [{"name": "v", "emptyDir": source}]}}}
+        return {**deployment(), "spec": spec}
+
+    live, managers = run(None, with_volume(sizeLimit="1Gi"), {})
+    live, managers = run(live, with_volume(), managers)
+    assert live["spec"] == with_volume()["spec"]
+
+
+def test_one_who_applies_nothing_is_remembered() -> None:
+    nothing = {"metadata": {"name": "web"}}
+    live, managers = run(None, nothing, {})
+    assert managers[ME].fields == frozenset()
+    assert run(live, nothing, decode(encode(managers))) == (live, managers)
+
+
 def test_an_object_nobody_managed_belongs_to_before_first_apply() -> None:
     live = deployment(3)
     with pytest.raises(ApiError, match=r'conflict with "before-first-apply" using apps/v1: \.spec\.replicas'):

@@ -140,17 +140,9 @@ def _set(managers: Managers, manager: Manager, fields: Paths) -> None:
 
 
 def with_applied(managers: Managers, manager: Manager, fields: Paths) -> Managers:
-    """The managers when one of them applies these fields."""
-    result = dict(managers)
-    if fields or manager not in result:  # an apply of nothing is remembered as that
-        result[manager] = managers[manager] if _same(managers, manager, fields) else Managed(fields, now())
-    else:
-        del result[manager]
-    return result
-
-
-def _same(managers: Managers, manager: Manager, fields: Paths) -> bool:
-    return manager in managers and managers[manager].fields == fields
+    """The managers when one of them applies these fields; one who applies none is remembered all the same."""
+    known = managers.get(manager)
+    return {**managers, manager: known if known and known.fields == fields else Managed(fields, now())}
 
 
 def _capped(managers: Managers) -> Managers:

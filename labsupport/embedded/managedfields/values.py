@@ -62,7 +62,7 @@ def _fields(value: Any, kind: Field, path: Path) -> Iterator[Path]:
     for element, (child, child_kind) in below.items():
         here = (*path, element)
         # An item of a list or map is there by itself; a field of a struct only by what is in it.
-        if not by_name or kind.type.kind == "map" or child == {}:
+        if not by_name or kind.type.kind == "map" or child in ({}, []):
             yield here
         yield from _fields(child, child_kind, here)
 
@@ -143,7 +143,7 @@ def _order(live: list[str], config: list[str]) -> list[str]:
 
 
 def remove(obj: JSON, paths: Iterable[Path], kind: Field) -> JSON:
-    """A copy of the object without these fields and items; what is empty only because of that goes too."""
+    """A copy of the object without these fields and items."""
     tree: dict[str, Any] = {}
     for path in paths:
         node = tree
@@ -164,9 +164,7 @@ def _removed(value: Any, tree: dict[str, Any], kind: Field) -> Any:
         if node is None:
             left[element] = clone(child)
         elif "." not in node:
-            smaller = _removed(child, node, child_kind)
-            if smaller or not child:
-                left[element] = smaller
+            left[element] = _removed(child, node, child_kind)
     if isinstance(value, dict):
         return {element[2:]: child for element, child in left.items()}
     return list(left.values())
