@@ -184,3 +184,13 @@ async def test_kubectl_moves_from_client_side_to_server_side_apply(api: ApiServe
     made = api.registry.get(DEPLOYMENTS, "default", "web")
     assert made["spec"]["template"]["spec"]["containers"][0]["image"] == "nginx:2"
     assert "labels" not in made["metadata"]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"- a", b"{", b"\xff", b"a: &x 1\nb: *x", b"[" * 3000, b"apiVersion: v1\nkind: ConfigMap\nmetadata: []"],
+)
+async def test_broken_configurations_are_refused(api: ApiServer, body: bytes) -> None:
+    headers = {"Content-Type": "application/apply-patch+yaml"}
+    code, status = await api.client("PATCH", f"{MAPS}/a?fieldManager=me", body, headers=headers)
+    assert (code, status["reason"]) == (400, "BadRequest")

@@ -457,3 +457,13 @@ async def test_a_fault_of_ours_is_a_status(api: ApiServer, call: Client, monkeyp
     code, status = await call("GET", f"{MAPS}/one")
     assert (code, status["reason"], status["code"]) == (500, "InternalError", 500)
     assert "by hand" in status["message"]
+
+
+async def test_deleting_a_job_warns_that_its_pods_stay(call: Client) -> None:
+    template = {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "valkey/valkey"}]}}
+    jobs = "/apis/batch/v1/namespaces/default/jobs"
+    for query, warned in (("", True), ("?propagationPolicy=Background", False)):
+        code, body = await call("POST", jobs, {"metadata": {"generateName": "j-"}, "spec": {"template": template}})
+        assert code == 201, body
+        _, headers, _ = await call.full("DELETE", f"{jobs}/{body['metadata']['name']}{query}")
+        assert ("child pods are preserved by default" in headers.get("Warning", "")) == warned

@@ -29,6 +29,12 @@ _RETURNS_OBJECT = frozenset(
 )
 
 
+_ORPHANS = (
+    "child pods are preserved by default when jobs are deleted; set propagationPolicy=Background to remove them "
+    "or set propagationPolicy=Orphan to suppress this warning"
+)
+
+
 async def delete(call: Call) -> web.Response:
     """Delete an object: the answer is the object while something holds it, else a Status."""
     options = await _options(call)
@@ -36,12 +42,13 @@ async def delete(call: Call) -> web.Response:
     last = call.registry.delete(call.resource, where, name, options)
     held = call.registry.find(call.resource, where, name)
     still_there = held is not None and uid_of(held) == uid_of(last) and not options.dry_run
+    warnings = [_ORPHANS] if call.kind.orphans_by_default and options.propagation is None else []
     if still_there or call.resource in _RETURNS_OBJECT:
-        return answer(call, last)
+        return answer(call, last, warnings=warnings)
     details: JSON = {"name": name, "kind": call.resource.plural, "uid": uid_of(last)}
     if call.resource.group:
         details["group"] = call.resource.group
-    return json_response(success(details), warnings=deprecations(call.resource))
+    return json_response(success(details), warnings=[*deprecations(call.resource), *warnings])
 
 
 async def delete_collection(call: Call) -> web.Response:
