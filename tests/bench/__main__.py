@@ -22,6 +22,7 @@ from tests.bench.figures import Failure, Figure, Row, table
 from tests.running_lab import RunningLab
 
 ROOT = Path(__file__).resolve().parents[2]
+PROCESSORS = len(os.sched_getaffinity(0))
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,9 @@ def main(arguments: Sequence[str]) -> int:
     options = _options(arguments)
     groups = [g for g in GROUPS if not options.only or g.name in options.only]
     results = Results()
+    load = os.getloadavg()[0]
+    if load > PROCESSORS / 2:
+        print(f"This machine is busy (load {load:.1f} on {PROCESSORS} processors): the figures will be worse for it.")
     try:
         given = Cluster(options.kubeconfig) if options.kubeconfig else None
     except (kubernetes.config.ConfigException, yaml.YAMLError) as error:
@@ -104,7 +108,7 @@ def main(arguments: Sequence[str]) -> int:
             lab.down()
     if results.rows:
         print("\n" + table(results.rows))
-    _write(options.output, results)
+    _write(options.output, results, load)
     for failure in results.failures:
         print(f"failed: {failure}")
     print(f"written to {options.output}")
@@ -132,11 +136,12 @@ def _options(arguments: Sequence[str]) -> argparse.Namespace:
     return options
 
 
-def _write(output: Path, results: Results) -> None:
+def _write(output: Path, results: Results, load: float) -> None:
     machine = {
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
-        "processors": len(os.sched_getaffinity(0)),
+        "processors": PROCESSORS,
+        "loadBefore": round(load, 2),  # what else ran
     }
     told = {
         "measured": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
