@@ -6,6 +6,7 @@ import os
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import nbformat
@@ -24,9 +25,9 @@ def measure(cluster: Cluster, runs: int) -> Iterator[Figure | Failure]:
     environment = {**os.environ, **cluster.lab.environment, "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}"}
     for file in sorted(NOTEBOOKS.glob("*.ipynb")):
         try:
-            yield Figure(
-                f"notebook {file.stem}", "s", [_run(file, environment) for _ in range(min(runs, 3))], at_most=30
-            )
+            with ThreadPoolExecutor(max_workers=1) as beside:  # in the main thread nbclient takes Ctrl-C for itself
+                samples = [beside.submit(_run, file, environment).result() for _ in range(min(runs, 3))]
+            yield Figure(f"notebook {file.stem}", "s", samples, at_most=30)
         except Exception as error:  # a cell that fails; the other notebooks have their turn
             yield Failure(f"notebook {file.stem}", error)
 
