@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from labsupport.checks import check, hint
     from labsupport.errors import LabError, Refused
     from labsupport.event_log import NoSuchEvent, event
+    from labsupport.gslb import Balancer
     from labsupport.kube import NotConnected, apps, core
     from labsupport.lifetime_figure import lifetimes
     from labsupport.map_figure import lab_map
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Answer",
+    "Balancer",
     "CommandFailed",
     "LabError",
     "Moment",
@@ -88,6 +90,7 @@ _HOME = {
     "checks": "check hint",
     "errors": "LabError Refused",
     "event_log": "NoSuchEvent event",
+    "gslb": "Balancer",
     "kube": "NotConnected apps core",
     "lifetime_figure": "lifetimes",
     "map_figure": "lab_map",
