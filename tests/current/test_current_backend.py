@@ -1,0 +1,223 @@
+"""A lab on somebody else's cluster: an embedded one, of which nothing is known but its kubeconfig."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from kubernetes import client
+from running_lab import RunningLab
+
+from labsupport import paths, ports
+from labsupport.backends import CommandError
+from labsupport.current import preflight
+from labsupport.current.backend import CurrentBackend
+from labsupport.kind import readiness
+
+BIN = Path(sys.executable).parent
+
+
+class Learner:
+    """Somebody who works on the shared cluster."""
+
+    def __init__(self, name: str, home: Path, cluster: RunningLab) -> None:
+        self.name = name
+        self.state = home / name
+        self.environment = {
+            **{k: v for k, v in os.environ.items() if not k.startswith("LAB_")},
+            "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
+            "CLUSTER": "current",
+            "KUBECONFIG": str(cluster.kubeconfig),
+            "LAB_STATE": str(self.state),
+            "LAB_PREFIX": name,
+            "LAB_YES": "1",
+        }
+
+    def lab(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [BIN / "lab", *arguments],
+            env={**self.environment, **environment},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+
+    def run(self, program: str) -> str:
+        """What a notebook's cell prints."""
+        done = subprocess.run(
+            [sys.executable, "-c", f"import labsupport as lab\n{program}"],
+            env=self.environment,
+            cwd=paths.course_root() / "notebooks",
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    def up(self) -> None:
+        done = self.lab("up")
+        assert done.returncode == 0, done.stderr + done.stdout
+
+
+@pytest.fixture(scope="module")
+def learners(cluster: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Learner]]:
+    home = tmp_path_factory.mktemp("learners")
+    both = [Learner(name, home, cluster) for name in ("ann", "bob")]
+    try:
+        for learner in both:
+            learner.up()
+        yield both
+    finally:
+        for learner in both:
+            learner.lab("down")
+
+
+WEB = """
+lab.begin("01")
+lab.apply("manifests/01_web.yaml")
+lab.wait("replicaset/web", "Ready")
+"""
+
+
+def namespaces(cluster: RunningLab) -> set[str]:
+    return {n.metadata.name for n in cluster.core.list_namespace().items}
+
+
+def test_two_learners_use_one_node_port_and_reach_their_own_pods(learners: list[Learner], cluster: RunningLab) -> None:
+    for learner in learners:
+        assert f"namespace {learner.name}-chapter-01 is clean" in learner.run(WEB)
+    pods = {}
+    for learner in learners:
+        found = cluster.core.list_namespaced_pod(f"{learner.name}-chapter-01").items
+        pods[learner.name] = {pod.metadata.name for pod in found}
+        script = "print({lab.fetch(30001) for _ in range(20)} <= set(__import__('json').loads('''%s''')))"
+        assert learner.run(script % json.dumps(sorted(pods[learner.name]))) == "True\n"
+    assert not pods["ann"] & pods["bob"]
+    again = learners[1].run(
+        WEB.replace(
+            'lab.begin("01")',
+            'lab.chapter = __import__("labsupport.chapter").chapter\nlab.chapter._current = "bob-chapter-01"',
+        )
+    )
+    assert "service/web unchanged" in again or "service/web configured" in again
+
+
+def test_dns_answers_over_udp_and_tcp(learners: list[Learner]) -> None:
+    script = """
+lab.begin("00")
+for tcp in (False, True):
+    print(lab.lookup("dns-version.cluster.local", "TXT", tcp=tcp), lab.lookup("nobody", tcp=tcp))
+lab.end()
+"""
+    assert learners[0].run(script).splitlines()[1:3] == ['"1.1.0" NXDOMAIN'] * 2
+
+
+def test_the_state_has_its_own_kubeconfig_and_ports(learners: list[Learner], cluster: RunningLab) -> None:
+    one, other = (json.loads((learner.state / "ports.json").read_text()) for learner in learners)
+    assert not set(one["nodePorts"].values()) & set(other["nodePorts"].values())
+    assert set(one["nodePorts"]) == {str(port) for port in ports.NODE_PORTS}
+    kubeconfig = learners[0].state / "kubeconfig"
+    assert kubeconfig.stat().st_mode & 0o777 == 0o600
+    status = json.loads(learners[0].lab("status", "--json").stdout)
+    assert (status["running"], status["namespaces"]) == (True, "ann-*")
+
+
+def test_down_removes_only_what_is_the_learners_own(learners: list[Learner], cluster: RunningLab) -> None:
+    foreign = "ann-of-somebody-else"  # begins like hers, and is not
+    cluster.core.create_namespace({"metadata": {"name": foreign}})
+    try:
+        learners[0].run('lab.begin("00")')
+        done = learners[0].lab("down")
+        assert done.returncode == 0, done.stderr
+        left = namespaces(cluster)
+        assert not {"ann-lab", "ann-chapter-00", "ann-chapter-01"} & left
+        assert {foreign, "bob-lab", "bob-chapter-01", "default"} <= left
+        assert not learners[0].state.exists()
+    finally:
+        cluster.core.delete_namespace(foreign)
+
+
+def test_nothing_is_made_without_a_yes(tmp_path: Path, cluster: RunningLab) -> None:
+    eve = Learner("eve", tmp_path, cluster)
+    done = eve.lab("up", LAB_YES="")
+    assert done.returncode == 1
+    assert "nobody is there to agree" in done.stderr
+    assert "namespaces: made and deleted, only ones whose name begins with `eve-`" in done.stdout
+    assert not any(name.startswith("eve-") for name in namespaces(cluster))
+
+
+def test_a_namespace_of_that_name_that_is_not_ours_is_left_alone(tmp_path: Path, cluster: RunningLab) -> None:
+    cluster.core.create_namespace({"metadata": {"name": "sam-lab"}})
+    try:
+        done = Learner("sam", tmp_path, cluster).lab("up")
+        assert done.returncode == 1
+        assert "a namespace sam-lab that this course has not made" in done.stderr
+    finally:
+        cluster.core.delete_namespace("sam-lab")
+
+
+# ---------------------------------------------------------------- preflight
+
+
+def test_the_embedded_cluster_has_all_that_the_course_needs(cluster: RunningLab) -> None:
+    findings = list(preflight.examine(readiness.connect(cluster.kubeconfig), "ann"))
+    assert {f.subject for f in findings} == {"version", "permissions", "storage class", "nodes", "NodePorts"}
+    assert all(f.level == "ok" for f in findings), findings
+
+
+def test_missing_permissions_are_named_one_by_one(cluster: RunningLab, tmp_path: Path) -> None:
+    token = cluster.kubectl("create", "token", "default", "-n", "default").strip()
+    config: dict[str, Any] = json.loads(
+        cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json")
+    )
+    config["users"][0]["user"] = {"token": token}
+    file = tmp_path / "kubeconfig"
+    file.write_text(json.dumps(config))
+    told = [f for f in preflight.examine(readiness.connect(file), "ann") if f.subject == "permissions"]
+    texts = [f.detail for f in told if f.level == "fail"]
+    assert any("create, delete namespaces in the whole cluster" in text for text in texts), texts
+    assert any("pods/portforward in namespaces that begin with ann-" in text for text in texts)
+    assert all("administrator" in f.remedy for f in told)
+
+
+@pytest.mark.parametrize(("minor", "level"), [("28", "fail"), ("29", "ok"), ("34+", "ok")])
+def test_an_old_cluster_is_refused(monkeypatch: pytest.MonkeyPatch, minor: str, level: str) -> None:
+    told = client.VersionInfo(
+        major="1", minor=minor, git_version=f"v1.{minor}.0", git_commit="", git_tree_state="", build_date="",
+        go_version="", compiler="", platform="",
+    )  # fmt: skip
+    monkeypatch.setattr(client.VersionApi, "get_code", lambda self: told)
+    assert preflight._version(client.ApiClient(client.Configuration())).level == level
+
+
+def test_doctor_says_that_there_is_no_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    (finding,) = CurrentBackend(tmp_path / "state").doctor()
+    assert (finding.level, finding.subject) == ("fail", "context")
+    with pytest.raises(CommandError, match="there is no lab yet"):
+        CurrentBackend(tmp_path / "state").preload(print)
+
+
+# ---------------------------------------------------------------- a notebook
+
+
+def test_a_notebook_runs_without_a_changed_cell(learners: list[Learner]) -> None:
+    """Chapter 00. All of them: KUBECONFIG=file LAB_PREFIX=ann LAB_YES=1 make test CLUSTER=current."""
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env"]
+    done = subprocess.run(
+        [*command, "--nbval-sanitize-with=tests/sanitize.cfg", "notebooks/00_start_here.ipynb"],
+        cwd=paths.course_root(),
+        env=learners[1].environment,
+        capture_output=True,
+        text=True,
+        timeout=180,
+    )
+    assert done.returncode == 0, done.stdout

@@ -1,0 +1,107 @@
+"""Names and Services on a cluster that several learners share."""
+
+from __future__ import annotations
+
+import getpass
+import json
+from pathlib import Path
+
+import pytest
+
+from labsupport import learner
+from labsupport.backends import CommandError
+from labsupport.current import context
+from labsupport.errors import LabError
+
+SERVICE = {
+    "kind": "Service",
+    "metadata": {"name": "web"},
+    "spec": {"type": "NodePort", "ports": [{"port": 80, "nodePort": 30001}, {"port": 81}]},
+}
+
+
+@pytest.fixture
+def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / learner.RECORD).write_text(json.dumps({"prefix": "ann"}))
+    monkeypatch.setenv("LAB_STATE", str(tmp_path))
+
+
+def test_on_a_cluster_of_ones_own_names_are_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_STATE", str(tmp_path))
+    assert (learner.namespace("chapter-01"), learner.labels()) == ("chapter-01", {})
+    learner.check_own({"kind": "PersistentVolume", "metadata": {"name": "disk"}})
+
+
+@pytest.mark.usefixtures("shared")
+def test_on_a_shared_cluster_names_begin_with_the_learners_word() -> None:
+    assert learner.namespace("chapter-01") == "ann-chapter-01"
+    assert learner.labels() == {"course.lab/learner": "ann"}
+
+
+@pytest.mark.usefixtures("shared")
+def test_another_learners_volume_is_left_alone() -> None:
+    volume = {"kind": "PersistentVolume", "metadata": {"name": "disk", "labels": {learner.LABEL: "bob"}}}
+    with pytest.raises(LabError, match="disk is there already and is not yours"):
+        learner.check_own(volume)
+    volume["metadata"]["labels"][learner.LABEL] = "ann"  # type: ignore[index]
+    learner.check_own(volume)
+    learner.check_own({"kind": "Pod", "metadata": {"name": "web-0", "namespace": "ann-chapter-01"}})
+
+
+def test_a_service_without_its_node_ports_remembers_them() -> None:
+    changed = learner.without_node_ports(SERVICE)
+    assert changed["spec"] == {"type": "NodePort", "ports": [{"port": 80}, {"port": 81}]}
+    assert json.loads(changed["metadata"]["annotations"][learner.NODE_PORTS]) == {"80": 30001}
+    assert SERVICE["spec"]["ports"][0]["nodePort"] == 30001  # type: ignore[index]
+
+
+@pytest.mark.parametrize("wanted", ["Ann", "ann_b", "-ann", "ann-", "1ann", "a" * 31, "kube", "default"])
+def test_a_prefix_has_to_be_able_to_begin_a_namespaces_name(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
+    monkeypatch.setenv("LAB_PREFIX", wanted)
+    with pytest.raises(CommandError, match="LAB_PREFIX=ann"):
+        context.learner_prefix()
+
+
+@pytest.mark.parametrize(("user", "prefix"), [("Ann.Lee", "ann-lee"), ("42bob", "bob"), ("ö", "learner")])
+def test_without_one_the_users_name_is_taken(monkeypatch: pytest.MonkeyPatch, user: str, prefix: str) -> None:
+    monkeypatch.delenv("LAB_PREFIX", raising=False)
+    monkeypatch.setattr(getpass, "getuser", lambda: user)
+    assert context.learner_prefix() == prefix
+
+
+def test_a_users_name_that_many_have_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("LAB_PREFIX", raising=False)
+    monkeypatch.setattr(getpass, "getuser", lambda: "root")
+    with pytest.raises(CommandError, match="no name of yours alone"):
+        context.learner_prefix()
+
+
+def test_no_current_context_is_said_with_what_to_type(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "none"))
+    with pytest.raises(CommandError, match="use-context"):
+        context.read_current()
+
+
+def test_the_context_is_copied_with_its_keys_and_without_its_namespace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "ca.crt").write_text("the authority")
+    context_of = {"cluster": "one", "user": "me", "namespace": "elsewhere"}
+    config = {
+        "apiVersion": "v1",
+        "kind": "Config",
+        "current-context": "here",
+        "clusters": [
+            {"name": "one", "cluster": {"server": "https://one.example", "certificate-authority": "ca.crt"}},
+            {"name": "two", "cluster": {"server": "https://two.example"}},
+        ],
+        "users": [{"name": "me", "user": {"token": "secret"}}],
+        "contexts": [{"name": "here", "context": context_of}],
+    }
+    (tmp_path / "config").write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "config"))
+    found = context.read_current()
+    (cluster,) = found["clusters"]
+    assert cluster["cluster"]["certificate-authority-data"] == "dGhlIGF1dGhvcml0eQ=="
+    assert found["users"][0]["user"]["token"] == "secret"
+    assert found["contexts"][0]["context"] == {"cluster": "one", "user": "me"}
