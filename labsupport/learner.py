@@ -9,6 +9,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+from kubernetes.client.exceptions import ApiException
+
 from labsupport import paths
 from labsupport.errors import LabError
 
@@ -41,14 +43,30 @@ def labels() -> dict[str, str]:
     return {LABEL: mine} if mine else {}
 
 
-def check_own(live: dict[str, Any]) -> None:
-    """Raise LabError for an object outside of namespaces that is not this learner's own."""
-    metadata = live["metadata"]
-    if prefix() and not metadata.get("namespace") and (metadata.get("labels") or {}).get(LABEL) != prefix():
-        raise LabError(
-            f"{live['kind']} {metadata['name']} is there already and is not yours. This cluster is shared: "
-            "give yours another name."
-        )
+def adapted(document: dict[str, Any], live: dict[str, Any] | None, *, namespaced: bool) -> dict[str, Any]:
+    """A manifest as it is sent to a shared cluster, given the object that is there already (or None).
+
+    Outside of namespaces it gets the learner's label. Raises LabError where the object there is somebody else's.
+    """
+    if not prefix():
+        return document
+    metadata = live["metadata"] if live else {}
+    if not namespaced:
+        if live and (metadata.get("labels") or {}).get(LABEL) != prefix():
+            raise LabError(
+                f"{live['kind']} {metadata['name']} is there already and is not yours. This cluster is shared: "
+                "give yours another name."
+            )
+        own = {**(document["metadata"].get("labels") or {}), **labels()}
+        return {**document, "metadata": {**document["metadata"], "labels": own}}
+    if NODE_PORTS in (metadata.get("annotations") or {}):
+        return without_node_ports(document)
+    return document
+
+
+def is_taken_node_port(error: ApiException) -> bool:
+    """Whether a shared cluster has refused a Service because another one has its NodePort."""
+    return error.status == 422 and "provided port is already allocated" in str(error.body) and bool(prefix())
 
 
 def without_node_ports(service: dict[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from kubernetes import client
 
-from labsupport import chapter, errors, kube, waiting
+from labsupport import chapter, errors, kube, learner, waiting
 
 MANAGER = "labsupport"
 
@@ -144,14 +144,19 @@ def _apply_one(document: dict[str, Any]) -> str:
     resource = kube.resource(document["kind"], document["apiVersion"])
     name, space = document["metadata"]["name"], document["metadata"].get("namespace") or _space(resource)
     try:
-        before = resource.get(name=name, namespace=space).metadata.resourceVersion
+        live = resource.get(name=name, namespace=space).to_dict()
     except kube.ApiException as error:
         if error.status != 404:
             raise
-        before = ""
-    after = resource.server_side_apply(
-        body=document, name=name, namespace=space, field_manager=MANAGER, force_conflicts=True
-    )
-    if not before:
+        live = None
+    document = learner.adapted(document, live, namespaced=resource.namespaced)
+    options = {"name": name, "namespace": space, "field_manager": MANAGER, "force_conflicts": True}
+    try:
+        after = resource.server_side_apply(body=document, **options)
+    except kube.ApiException as error:
+        if not learner.is_taken_node_port(error):
+            raise
+        after = resource.server_side_apply(body=learner.without_node_ports(document), **options)
+    if live is None:
         return "created"
-    return "unchanged" if after.metadata.resourceVersion == before else "configured"
+    return "unchanged" if after.metadata.resourceVersion == live["metadata"]["resourceVersion"] else "configured"

@@ -29,7 +29,8 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_on_a_cluster_of_ones_own_names_are_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_STATE", str(tmp_path))
     assert (learner.namespace("chapter-01"), learner.labels()) == ("chapter-01", {})
-    learner.check_own({"kind": "PersistentVolume", "metadata": {"name": "disk"}})
+    volume = {"kind": "PersistentVolume", "metadata": {"name": "disk"}}
+    assert learner.adapted(volume, volume, namespaced=False) == volume
 
 
 @pytest.mark.usefixtures("shared")
@@ -42,10 +43,22 @@ def test_on_a_shared_cluster_names_begin_with_the_learners_word() -> None:
 def test_another_learners_volume_is_left_alone() -> None:
     volume = {"kind": "PersistentVolume", "metadata": {"name": "disk", "labels": {learner.LABEL: "bob"}}}
     with pytest.raises(LabError, match="disk is there already and is not yours"):
-        learner.check_own(volume)
-    volume["metadata"]["labels"][learner.LABEL] = "ann"  # type: ignore[index]
-    learner.check_own(volume)
-    learner.check_own({"kind": "Pod", "metadata": {"name": "web-0", "namespace": "ann-chapter-01"}})
+        learner.adapted(volume, volume, namespaced=False)
+
+
+@pytest.mark.usefixtures("shared")
+def test_what_is_in_no_namespace_gets_the_learners_label() -> None:
+    volume = {"kind": "PersistentVolume", "metadata": {"name": "disk"}}
+    made = learner.adapted(volume, None, namespaced=False)
+    assert made["metadata"]["labels"] == {learner.LABEL: "ann"}
+    assert learner.adapted(volume, made, namespaced=False) == made
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_service_that_went_without_its_node_ports_goes_on_without() -> None:
+    changed = learner.without_node_ports(SERVICE)
+    assert learner.adapted(SERVICE, None, namespaced=True) == SERVICE
+    assert learner.adapted(SERVICE, changed, namespaced=True) == changed
 
 
 def test_a_service_without_its_node_ports_remembers_them() -> None:
