@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from kubernetes import watch as client_watch
@@ -26,30 +27,40 @@ def event(reference: str, reason: str, *, timeout: float = 60) -> str:
     """
     resource, name = kube.split_reference(reference)
     about = f"involvedObject.kind={resource.kind},involvedObject.name={name}"
-    listed = kube.core().list_namespaced_event(chapter.namespace(), field_selector=about)
-    found = [item for item in listed.items if item.reason == reason]
-    if found:
-        return str(max(found, key=_time).message)
-    seen = {str(item.reason) for item in listed.items}
+    seen: set[str] = set()
     deadline = time.monotonic() + timeout
     while (left := deadline - time.monotonic()) > 0:
-        watcher = client_watch.Watch()
-        stream = watcher.stream(
-            kube.core().list_namespaced_event,
-            chapter.namespace(),
-            field_selector=about,
-            resource_version=listed.metadata.resource_version,
-            timeout_seconds=max(1, round(left)),
-        )
-        for change in stream:
-            seen.add(str(change["object"].reason))
-            if change["object"].reason == reason:
-                watcher.stop()
-                return str(change["object"].message)
+        listed = kube.core().list_namespaced_event(chapter.namespace(), field_selector=about)
+        if found := [item for item in listed.items if item.reason == reason]:
+            return str(max(found, key=_time).message)
+        seen.update(str(item.reason) for item in listed.items)
+        for item in _coming(about, listed.metadata.resource_version, left):
+            seen.add(str(item.reason))
+            if item.reason == reason:
+                return str(item.message)
     raise NoSuchEvent(
         f"no event {reason} about {reference} within {timeout:g} s; "
         f"there were {', '.join(sorted(seen)) or 'none at all'}. Try `kubectl describe {reference}`."
     )
+
+
+def _coming(about: str, version: str, seconds: float) -> Iterator[Any]:
+    """The events from now on, for so many seconds at most; ends early when `version` has become too old."""
+    watcher = client_watch.Watch()
+    try:
+        for change in watcher.stream(
+            kube.core().list_namespaced_event,
+            chapter.namespace(),
+            field_selector=about,
+            resource_version=version,
+            timeout_seconds=max(1, round(seconds)),
+        ):
+            yield change["object"]
+    except kube.ApiException as error:
+        if error.status != 410:
+            raise
+    finally:
+        watcher.stop()
 
 
 def _time(item: Any) -> float:
