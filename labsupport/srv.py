@@ -39,11 +39,12 @@ def choose(records: Sequence[Srv], chance: random.Random) -> Srv:
 
     Of those with the lowest priority, one by weight: the ones of weight 0 are put in front, a number between 0 and
     the sum of the weights is drawn, both included, and the first record whose running sum reaches it is taken. So a
-    weight of 0 has a small chance, and not none.
+    weight of 0 has a small chance, and not none. In whole numbers the 0 would be one chance too many for whoever
+    stands first, so it is drawn only where a record of weight 0 is there to take it.
     """
     lowest = min(record.priority for record in records)
     equals = sorted((r for r in records if r.priority == lowest), key=lambda r: r.weight > 0)
-    drawn = chance.randint(0, sum(record.weight for record in equals))
+    drawn = chance.randint(min(1, equals[0].weight), sum(record.weight for record in equals))
     running = 0
     for record in equals:
         running += record.weight
