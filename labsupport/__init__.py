@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from labsupport.chain_figure import chain
-    from labsupport.chapter import begin, end, namespace
+    from labsupport.chapter import begin, end
     from labsupport.checks import check, hint
     from labsupport.errors import LabError, Refused
     from labsupport.event_log import NoSuchEvent, event
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from labsupport.recording import Moment, Recording
     from labsupport.resolver import Resolver
     from labsupport.revision_figure import revisions
+    from labsupport.scope import namespace
     from labsupport.tables import facts, get
     from labsupport.verbs import apply, delete, evict, manifest, obj, objects, patch, scale
     from labsupport.waiting import WaitFailed, wait
@@ -86,7 +87,7 @@ __all__ = [
 
 _HOME = {
     "chain_figure": "chain",
-    "chapter": "begin end namespace",
+    "chapter": "begin end",
     "checks": "check hint",
     "errors": "LabError Refused",
     "event_log": "NoSuchEvent event",
@@ -102,6 +103,7 @@ _HOME = {
     "recording": "Moment Recording",
     "revision_figure": "revisions",
     "resolver": "Resolver",
+    "scope": "namespace",
     "tables": "facts get",
     "pod_timeline": "timeline",
     "waiting": "WaitFailed wait",

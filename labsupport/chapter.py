@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from kubernetes import client
 
-from labsupport import kube, learner, nodes, shell, verbs, waiting
+from labsupport import kube, learner, nodes, scope, shell, verbs, waiting
 
 LABEL = "course.lab/chapter"
-
-_current: str | None = None
 
 
 def begin(chapter: str) -> None:
@@ -20,7 +18,6 @@ def begin(chapter: str) -> None:
     >>> begin("01")
     namespace chapter-01 is clean
     """
-    global _current
     name = learner.namespace(f"chapter-{chapter}")
     nodes.release()
     _remove(name)
@@ -30,7 +27,7 @@ def begin(chapter: str) -> None:
     waiting.until(
         kube.resource("serviceaccount"), "default", name, lambda found: found is not None, "there", timeout=30
     )
-    _current = name
+    scope.enter(name)
     shell.prepare(name)
     print(f"namespace {name} is clean")
 
@@ -41,23 +38,11 @@ def end() -> None:
     >>> end()
     namespace chapter-01 is removed
     """
-    global _current
-    name = namespace()
+    name = scope.namespace()
     nodes.release()
     _remove(name)
-    _current = None
+    scope.enter(None)
     print(f"namespace {name} is removed")
-
-
-def namespace() -> str:
-    """The namespace of the chapter at hand. Raises RuntimeError before `begin`.
-
-    >>> namespace()
-    'chapter-01'
-    """
-    if _current is None:
-        raise RuntimeError('no chapter has begun. Run the first cell, the one with lab.begin("...").')
-    return _current
 
 
 def _remove(name: str) -> None:

@@ -127,7 +127,7 @@ def _kubeconfig(options: argparse.Namespace) -> int:
 
 def _dns_check(options: argparse.Namespace) -> int:
     """Ask every question of the specification in a namespace that is made for it; 1 when an answer is wrong."""
-    from labsupport import chapter, dns_spec, tables, verbs, waiting  # here: the client takes its time to load
+    from labsupport import chapter, dns_spec, scope, tables, verbs, waiting  # here: the client takes its time to load
     from labsupport.errors import LabError
 
     try:
@@ -135,7 +135,7 @@ def _dns_check(options: argparse.Namespace) -> int:
         try:
             verbs.apply(paths.course_root() / "notebooks" / "manifests" / "07_services.yaml")
             waiting.wait("statefulset/db", "Ready")
-            rows = dns_spec.check(chapter.namespace())
+            rows = dns_spec.check(scope.namespace())
         finally:
             chapter.end()
     except LabError as error:

@@ -8,7 +8,7 @@ from typing import Any
 
 from kubernetes import watch as client_watch
 
-from labsupport import chapter, kube
+from labsupport import kube, scope
 from labsupport.errors import LabError
 
 
@@ -30,7 +30,7 @@ def event(reference: str, reason: str, *, timeout: float = 60) -> str:
     seen: set[str] = set()
     deadline = time.monotonic() + timeout
     while (left := deadline - time.monotonic()) > 0:
-        listed = kube.core().list_namespaced_event(chapter.namespace(), field_selector=about)
+        listed = kube.core().list_namespaced_event(scope.namespace(), field_selector=about)
         if found := [item for item in listed.items if item.reason == reason]:
             return str(max(found, key=_time).message)
         seen.update(str(item.reason) for item in listed.items)
@@ -50,7 +50,7 @@ def _coming(about: str, version: str, seconds: float) -> Iterator[Any]:
     try:
         for change in watcher.stream(
             kube.core().list_namespaced_event,
-            chapter.namespace(),
+            scope.namespace(),
             field_selector=about,
             resource_version=version,
             timeout_seconds=max(1, round(seconds)),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from labsupport import chapter, kube, ports
+from labsupport import kube, ports, scope
 from labsupport.figures import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, Picture, new_figure
 
 _SHOWN = 4  # pods a node's box has room for
@@ -17,7 +17,7 @@ def lab_map() -> Picture:
     >>> lab_map()
     """
     nodes = kube.core().list_node().items
-    pods = kube.core().list_namespaced_pod(chapter.namespace()).items
+    pods = kube.core().list_namespaced_pod(scope.namespace()).items
     figure = new_figure(8.5, 4.2)
     ax = figure.subplots()
     ax.set_xlim(0, 100)

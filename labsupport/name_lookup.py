@@ -13,7 +13,7 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 
-from labsupport import chapter, ports
+from labsupport import ports, scope
 from labsupport.errors import LabError
 
 DOMAIN = "cluster.local"
@@ -95,4 +95,4 @@ def qualified(name: str) -> str:
         return name
     if name.endswith((DOMAIN, ".arpa")):
         return name + "."
-    return f"{name}.{chapter.namespace()}.svc.{DOMAIN}."
+    return f"{name}.{scope.namespace()}.svc.{DOMAIN}."

@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from labsupport import chapter, kube
+from labsupport import kube, scope
 from labsupport.figures import BLUE, GREEN, ORANGE, PURPLE, Picture, new_figure
 
 _ROW = 9.0
@@ -16,8 +16,8 @@ def names_map() -> Picture:
 
     >>> names_map()
     """
-    services = kube.core().list_namespaced_service(chapter.namespace()).items
-    pods = sorted(p.metadata.name for p in kube.core().list_namespaced_pod(chapter.namespace()).items)
+    services = kube.core().list_namespaced_service(scope.namespace()).items
+    pods = sorted(p.metadata.name for p in kube.core().list_namespaced_pod(scope.namespace()).items)
     groups = [_names(service, pods) for service in sorted(services, key=_order)]
     rows = sum(len(names) for _, _, names in groups)
     figure = new_figure(8.5, 0.6 + 0.42 * rows)

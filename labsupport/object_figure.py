@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from labsupport import chapter, errors, kube
+from labsupport import errors, kube, scope
 from labsupport.figures import BLACK, BLUE, ORANGE, VERMILION, Picture, new_figure
 
 OWNER, NAMED = "ownerReference", "reference by name"
@@ -81,7 +81,7 @@ def object_map(name: str) -> Picture:
 
 def object_graph(name: str) -> ObjectGraph:
     """The objects around a StatefulSet of the chapter and their references, as the live objects hold them."""
-    space, graph = chapter.namespace(), ObjectGraph()
+    space, graph = scope.namespace(), ObjectGraph()
     with errors.readable():
         owner = kube.apps().read_namespaced_stateful_set(name, space)
     pods = [pod for pod in kube.core().list_namespaced_pod(space).items if _owned_by(pod, owner)]
@@ -107,7 +107,7 @@ def _add_pod(graph: ObjectGraph, pod: Any, owner: str, row: int) -> None:
         if volume.persistent_volume_claim is None:
             continue
         name = volume.persistent_volume_claim.claim_name
-        claim = _find(kube.core().read_namespaced_persistent_volume_claim, name, chapter.namespace())
+        claim = _find(kube.core().read_namespaced_persistent_volume_claim, name, scope.namespace())
         of_claim = graph.add(name, Box("PersistentVolumeClaim", name, "claim", row, missing=claim is None))
         graph.refer(key, of_claim, NAMED)
         if claim is None:
@@ -127,10 +127,10 @@ def _add_service(graph: ObjectGraph, name: str, owner: str, row: float) -> None:
     """The Service that the set names, its slices, and the pods that these list."""
     if not name:
         return
-    service = _find(kube.core().read_namespaced_service, name, chapter.namespace())
+    service = _find(kube.core().read_namespaced_service, name, scope.namespace())
     key = graph.add(name, Box("Service", name, "set", row, missing=service is None))
     graph.refer(owner, key, NAMED)
-    slices = kube.resource("endpointslices").get(namespace=chapter.namespace(), label_selector=f"{_SLICES_OF}={name}")
+    slices = kube.resource("endpointslices").get(namespace=scope.namespace(), label_selector=f"{_SLICES_OF}={name}")
     if not slices.items:
         return
     of_slice = graph.add("", Box("EndpointSlice", f"of {name}", "slice", row))

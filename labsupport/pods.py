@@ -11,7 +11,7 @@ import yaml
 from kubernetes import client
 from kubernetes.stream import stream
 
-from labsupport import chapter, kube, ports
+from labsupport import kube, ports, scope
 from labsupport.errors import LabError
 
 
@@ -33,7 +33,7 @@ def run(pod: str, command: str | Sequence[str], *, container: str = "", timeout:
         # The stream wrapper replaces the client's request method: a client of its own keeps the others whole.
         _own_core().connect_get_namespaced_pod_exec,
         pod,
-        chapter.namespace(),
+        scope.namespace(),
         command=argv,
         stdout=True,
         stderr=True,
@@ -63,7 +63,7 @@ def logs(pod: str, *, container: str = "", tail: int | None = None) -> str:
     """
     found = kube.core().read_namespaced_pod_log(
         pod,
-        chapter.namespace(),
+        scope.namespace(),
         container=container or None,
         tail_lines=tail,
     )

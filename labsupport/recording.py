@@ -9,7 +9,7 @@ from typing import Any, Self
 
 from kubernetes import watch as client_watch
 
-from labsupport import chapter, kube
+from labsupport import kube, scope
 
 _WATCH_SECONDS = 300
 _REVISION = "controller-revision-hash"
@@ -41,7 +41,7 @@ class Recording:
 
     def __init__(self, kinds: tuple[str, ...] = ("pods", "persistentvolumeclaims")) -> None:
         """Begin at once. Objects that exist already are part of it from second 0 on."""
-        self._namespace = chapter.namespace()
+        self._namespace = scope.namespace()
         self._started = time.monotonic()
         self._moments: list[Moment] = []
         self._lock = threading.Lock()

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from labsupport import chapter, kube
+from labsupport import kube, scope
 
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
@@ -21,7 +21,7 @@ def get(word: str, columns: str = "", *, selector: str = "", wide: bool = False)
     web-0   1/1     Running
     """
     resource = kube.resource(word)
-    path = resource.path(namespace=chapter.namespace()) if resource.namespaced else resource.path()
+    path = resource.path(namespace=scope.namespace()) if resource.namespaced else resource.path()
     reply = _ask_for_table(path, selector)
     definitions: list[dict[str, Any]] = reply["columnDefinitions"]
     wanted = columns.split()
@@ -32,9 +32,7 @@ def get(word: str, columns: str = "", *, selector: str = "", wide: bool = False)
     ]
     rows = [[_cell(row["cells"][i]) for i in chosen] for row in reply.get("rows") or ()]
     if not rows:
-        print(
-            f"No resources found in {chapter.namespace()} namespace." if resource.namespaced else "No resources found"
-        )
+        print(f"No resources found in {scope.namespace()} namespace." if resource.namespaced else "No resources found")
         return
     print(render([_heading(definitions[i]) for i in chosen], rows))
 

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from kubernetes import client
 
-from labsupport import chapter, errors, kube, learner, waiting
+from labsupport import errors, kube, learner, scope, waiting
 
 MANAGER = "labsupport"
 
@@ -94,7 +94,7 @@ def evict(pod: str) -> None:
     """
     body = client.V1Eviction(metadata=client.V1ObjectMeta(name=pod))
     with errors.readable():
-        kube.core().create_namespaced_pod_eviction(pod, chapter.namespace(), body)
+        kube.core().create_namespaced_pod_eviction(pod, scope.namespace(), body)
     print(f"pod/{pod} evicted")
 
 
@@ -121,7 +121,7 @@ def obj(reference: str) -> Any:
 
 
 def _space(resource: Any) -> str | None:
-    return chapter.namespace() if resource.namespaced else None
+    return scope.namespace() if resource.namespaced else None
 
 
 def _documents(manifest: str | Path) -> Iterator[dict[str, Any]]:

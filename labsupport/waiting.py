@@ -8,7 +8,7 @@ from typing import Any
 
 from kubernetes import watch as client_watch
 
-from labsupport import chapter, kube, states
+from labsupport import kube, scope, states
 from labsupport.errors import LabError
 
 Predicate = Callable[[dict[str, Any] | None], bool]
@@ -33,7 +33,7 @@ def wait(reference: str, state: str = "Ready", *, timeout: float = 60, quiet: bo
     resource, name = kube.split_reference(reference)
     reached = _with_pods(resource.kind, state, states.reached(resource.kind, state))
     hopeless = states.hopeless(resource.kind, state, lambda selector: pods_of(selector))
-    space = chapter.namespace() if resource.namespaced else ""
+    space = scope.namespace() if resource.namespaced else ""
     deadline = time.monotonic() + timeout
     until(resource, name, space, reached, state, timeout=timeout, hopeless=hopeless)
     if state.endswith(" left"):
@@ -107,13 +107,13 @@ def _await_endings(found: dict[str, Any], deadline: float) -> None:
     for pod in pods_of(found["spec"]["selector"].get("matchLabels") or {}):
         if pod["metadata"].get("deletionTimestamp"):
             name, left = pod["metadata"]["name"], max(0.0, deadline - time.monotonic())
-            until(pods, name, chapter.namespace(), lambda state: state is None, "Deleted", timeout=left)
+            until(pods, name, scope.namespace(), lambda state: state is None, "Deleted", timeout=left)
 
 
 def pods_of(selector: dict[str, str]) -> list[dict[str, Any]]:
     """The chapter's pods with those labels, as JSON."""
     text = ",".join(f"{k}={v}" for k, v in selector.items())
-    found = kube.resource("pods").get(namespace=chapter.namespace(), label_selector=text)
+    found = kube.resource("pods").get(namespace=scope.namespace(), label_selector=text)
     return [item.to_dict() for item in found.items]
 
 
