@@ -56,7 +56,7 @@ def store(file: Path) -> bool:
     tidy(after)
     changed = keep_equal(after, before, committed(file))
     nbformat.validate(after)
-    text = json.dumps(after, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
+    text = nbformat.writes(after) + "\n"
     if text != file.read_text():
         file.write_text(text)
     print(f"{file.name}: {time.monotonic() - started:.1f} s, {changed} cells with new outputs")

@@ -31,7 +31,7 @@ MAGIC_CALL = re.compile(r"get_ipython\(\)\.(run_line_magic|run_cell_magic|system
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 PRINTS = re.compile(r"^(?:print|lab\.(?:begin|end|get|facts|check|apply|manifest))\(|^!|^%%apply", re.MULTILINE)
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)")
-CHECK = re.compile(r'lab\.check\("(\d+\.\d+)", answer\)')
+CHECK = re.compile(r"""lab\.check\("([\d.]+)", (?:answer|\w+\.\w+\(answer\))\)""")
 CODE_FENCE = re.compile(r"^```.*?^```", re.MULTILINE | re.DOTALL)
 
 MEDIAN_LINES, MOST_LINES = 4, 12  # of a code cell; nine out of ten keep to the second
