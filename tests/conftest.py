@@ -6,11 +6,13 @@ import itertools
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:
+    from kind_machine import Machine
     from running_lab import RunningLab
 
 _numbers = itertools.count(1)
@@ -73,3 +75,11 @@ def namespace(cluster: RunningLab) -> Iterator[Namespace]:
     cluster.core.create_namespace({"metadata": {"name": mine.name}})
     yield mine
     cluster.core.delete_namespace(mine.name)
+
+
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """A machine with stand-ins for kind and docker on its PATH, and nothing else."""
+    from kind_machine import prepared
+
+    yield from prepared(tmp_path, monkeypatch)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from kubernetes import client
@@ -92,7 +93,9 @@ def pull_images(api: client.ApiClient, prefix: str, progress: Progress) -> int:
             label_selector="app=preload",
         )
     finally:
-        core.delete_collection_namespaced_pod(namespace, label_selector="app=preload")
+        for name in names:
+            with contextlib.suppress(ApiException):  # the last one may not have been made
+                core.delete_namespaced_pod(name, namespace)
     return len(names)
 
 

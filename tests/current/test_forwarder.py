@@ -58,7 +58,8 @@ def test_an_answer_too_long_for_the_clients_datagrams_is_cut_and_says_so() -> No
     assert short.flags & dns.flags.TC
     assert not short.answer
     query.use_edns(payload=4096)
-    assert forwarder.fitted(query.to_wire(), reply.to_wire()) == reply.to_wire()
+    wire = reply.to_wire()  # once: the records are put in another order each time
+    assert forwarder.fitted(query.to_wire(), wire) == wire
 
 
 def test_two_forwarders_of_one_lab_do_not_run(tmp_path: Path) -> None:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
 import yaml
 
 from labsupport import paths, ports
@@ -78,3 +81,17 @@ class Machine:
             port = mapping["containerPort"]
             mapping["hostPort"] = chosen.dns if port == ports.DNS_NODE_PORT else chosen.node_ports[port]
         self.config.write_text(yaml.safe_dump(content))
+
+
+def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
+    """The machine of one test; what runs on it ends behind the test."""
+    made = Machine(tmp_path)
+    monkeypatch.setenv("STAND_IN", str(tmp_path))
+    monkeypatch.setenv("STAND_IN_PATH", os.environ["PATH"])
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    for name in ("KIND_EXPERIMENTAL_PROVIDER", "KUBECONFIG", "CLUSTER", "LAB_STATE"):
+        monkeypatch.delenv(name, raising=False)
+    yield made
+    if (made.home / "cluster" / "daemon.json").exists():
+        made.act()
+        subprocess.run([made.home / "bin" / "kind", "delete", "cluster"], check=True)
