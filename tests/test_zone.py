@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
+import subprocess
+from pathlib import Path
+
 import dns.flags
 import dns.message
 import dns.query
@@ -139,8 +143,8 @@ def test_a_zone_needs_an_soa_and_an_ns() -> None:
         Zone("$ORIGIN lab.example.\n@ 300 IN SOA ns1 admin 1 2 3 4 5\n")
 
 
-def test_a_served_zone_can_be_changed_and_a_broken_change_changes_nothing(tmp_path: object) -> None:
-    file = tmp_path / "lab.zone"  # type: ignore[operator]
+def test_a_served_zone_can_be_changed_and_a_broken_change_changes_nothing(tmp_path: Path) -> None:
+    file = tmp_path / "lab.zone"
     file.write_text(TEXT)
     with ZoneServer(file) as server:
         resolver = Resolver({"lab.example.": (server.address, server.port)})
@@ -156,8 +160,8 @@ def test_a_served_zone_can_be_changed_and_a_broken_change_changes_nothing(tmp_pa
         assert resolver.resolve("mail.lab.example.").records == ("192.0.2.3",)
 
 
-def test_the_resolver_follows_a_chain_and_remembers_it_for_its_ttl(tmp_path: object) -> None:
-    file = tmp_path / "lab.zone"  # type: ignore[operator]
+def test_the_resolver_follows_a_chain_and_remembers_it_for_its_ttl(tmp_path: Path) -> None:
+    file = tmp_path / "lab.zone"
     file.write_text(TEXT)
     now = [0.0]
     with ZoneServer(file) as server:
@@ -178,8 +182,8 @@ def test_the_resolver_follows_a_chain_and_remembers_it_for_its_ttl(tmp_path: obj
         assert resolver.resolve("mail.lab.example.", "AAAA").status == "NODATA"
 
 
-def test_the_resolver_follows_a_delegation(tmp_path: object) -> None:
-    parent, child = tmp_path / "lab.zone", tmp_path / "sub.zone"  # type: ignore[operator]
+def test_the_resolver_follows_a_delegation(tmp_path: Path) -> None:
+    parent, child = tmp_path / "lab.zone", tmp_path / "sub.zone"
     parent.write_text(TEXT)
     child.write_text("$ORIGIN sub.lab.example.\n$TTL 60\n@ IN SOA ns a 1 2 3 4 5\n@ IN NS ns\nhost IN A 192.0.2.50\n")
     with ZoneServer(parent) as above, ZoneServer(child) as below:
@@ -191,8 +195,8 @@ def test_the_resolver_follows_a_delegation(tmp_path: object) -> None:
         assert below.questions == 1
 
 
-def test_udp_answers_that_are_too_long_come_over_tcp(tmp_path: object) -> None:
-    file = tmp_path / "lab.zone"  # type: ignore[operator]
+def test_udp_answers_that_are_too_long_come_over_tcp(tmp_path: Path) -> None:
+    file = tmp_path / "lab.zone"
     many = "".join(f"many IN A 198.51.{n // 250}.{n % 250 + 1}\n" for n in range(400))
     file.write_text(TEXT + many)
     with ZoneServer(file) as server:
@@ -201,3 +205,39 @@ def test_udp_answers_that_are_too_long_come_over_tcp(tmp_path: object) -> None:
         assert short.flags & dns.flags.TC
         resolver = Resolver({"lab.example.": (server.address, server.port)})
         assert len(resolver.resolve("many.lab.example.").records) == 400
+
+
+@pytest.mark.skipif(shutil.which("dig") is None, reason="dig is not installed (Debian: dnsutils)")
+@pytest.mark.parametrize(
+    ("name", "kind", "status", "answers"),
+    [
+        ("www.lab.example", "A", "NOERROR", ["192.0.2.10", "192.0.2.11"]),
+        ("news.lab.example", "A", "NOERROR", ["192.0.2.10", "192.0.2.11", "blog.lab.example.", "www.lab.example."]),
+        ("lab.example", "MX", "NOERROR", ["10 mail.lab.example."]),
+        ("lab.example", "TXT", "NOERROR", ['"hello; world"']),
+        ("_redis._tcp.lab.example", "SRV", "NOERROR", ["10 60 6379 www.lab.example."]),
+        ("mail.lab.example", "AAAA", "NOERROR", []),
+        ("nosuch.lab.example", "A", "NXDOMAIN", []),
+        ("www.other.example", "A", "REFUSED", []),
+    ],
+)
+def test_dig_reads_the_same(tmp_path: Path, name: str, kind: str, status: str, answers: list[str]) -> None:
+    file = tmp_path / "lab.zone"
+    file.write_text(TEXT)
+    with ZoneServer(file) as server:
+        for transport in ("+notcp", "+tcp"):
+            command = ["dig", "-p", str(server.port), f"@{server.address}", name, kind, transport, "+time=5"]
+            told = subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
+            assert f"status: {status}" in told
+            section = told.partition(";; ANSWER SECTION:\n")[2].partition("\n\n")[0]
+            assert sorted(line.split(None, 4)[4] for line in section.splitlines()) == answers
+
+
+@pytest.mark.skipif(shutil.which("nslookup") is None, reason="nslookup is not installed (Debian: dnsutils)")
+def test_nslookup_reads_the_same(tmp_path: Path) -> None:
+    file = tmp_path / "lab.zone"
+    file.write_text(TEXT)
+    with ZoneServer(file) as server:
+        command = ["nslookup", "-type=a", f"-port={server.port}", "mail.lab.example", server.address]
+        told = subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
+    assert "Address: 192.0.2.2" in told
