@@ -50,3 +50,10 @@ def test_a_budget_allows_what_its_status_says_about_this_spec() -> None:
 def test_only_a_budget_allows_disruptions() -> None:
     with pytest.raises(ValueError, match="a Pod is never '1 allowed'"):
         reached("Pod", "1 allowed")
+
+
+@pytest.mark.parametrize(("status", "expected"), [("False", True), ("True", False)])
+def test_a_pod_that_no_node_takes_is_unschedulable(status: str, expected: bool) -> None:
+    pod = {"kind": "Pod", "status": {"conditions": [{"type": "PodScheduled", "status": status}]}}
+    assert reached("Pod", "Unschedulable")(pod) is expected
+    assert not reached("Pod", "Unschedulable")({"kind": "Pod", "status": {}})
