@@ -1,7 +1,7 @@
 """What `make test` runs: every check, every test and every notebook, with a summary at the end.
 
 The notebooks run on a cluster of their own, of the kind that CLUSTER names; the lab that you work with is left
-alone. The checks that only read files run beside the tests. Words after the command go to pytest, as in
+alone. Notebooks mostly wait, so they and the checks that only read files run beside the tests. Words after the command go to pytest, as in
 `python tests/run_all.py -k dns`.
 """
 
@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,12 +74,12 @@ def on_a_lab(stage: Stage) -> list[Result]:
     """Start a lab in a directory that is thrown away, run the stage on it, and take it down."""
     with tempfile.TemporaryDirectory(prefix="lab-test-") as directory:
         state = Path(directory, "state")
-        results = [run(Stage("lab up", [f"{BIN}/lab", "up"]), show=True, state=state)]
+        results = [run(Stage("lab up", [f"{BIN}/lab", "up"]), show=False, state=state)]
         try:
             if results[0].code == 0:
-                results.append(run(stage, show=True, state=state))
+                results.append(run(stage, show=False, state=state))
         finally:
-            results.append(run(Stage("lab down", [f"{BIN}/lab", "down"]), show=True, state=state))
+            results.append(run(Stage("lab down", [f"{BIN}/lab", "down"]), show=False, state=state))
     return results
 
 
@@ -87,14 +87,14 @@ def main(arguments: list[str]) -> int:
     """Run all stages; returns 0 when every one of them passed."""
     tests, notebooks = Stage("tests", [*PYTEST, *arguments]), Stage("notebooks", [*NBVAL, *arguments])
     with ThreadPoolExecutor(max_workers=1) as beside:
-        reading: list[Future[Result]] = [beside.submit(run, stage, show=False) for stage in READING]
-        print("== tests", flush=True)
+        on_cluster = beside.submit(on_a_lab, notebooks)
+        reading = [beside.submit(run, stage, show=False) for stage in READING]
+        print("== tests (the notebooks run beside them, and are told afterwards)", flush=True)
         results = [run(tests, show=True)]
-        print("== notebooks", flush=True)
-        results += on_a_lab(notebooks)
+        results += on_cluster.result()
         results = [future.result() for future in reading] + results
     for result in results:
-        if result.code and result.output:
+        if result.output and (result.code or result.stage is notebooks):
             print(f"== {result.stage.name}\n{result.output}")
     print("== summary")
     for result in results:
