@@ -54,6 +54,8 @@ from labsupport.embedded.store import Store
 
 log = logging.getLogger(__name__)
 
+STATE_CHECK_SECONDS = 10.0  # how soon a daemon notices that its state directory is gone
+
 
 def main() -> int:
     """Run the daemon until SIGTERM; returns the exit code."""
@@ -130,6 +132,7 @@ class Daemon:
             self._report.progress(f"API server on 127.0.0.1:{self._sockets.api.getsockname()[1]}")
             await agent.start()
             self._ready = True
+            self._look_after_the_state()
             self._report.progress(f"nodes Ready: {', '.join(node.name for node in settings.NODES)}")
             gc.collect()
             gc.freeze()  # what was loaded until now stays: the collector need not walk it again and again
@@ -137,6 +140,14 @@ class Daemon:
             log.info("ready")
             await self._stopping.wait()
             log.info("stopping")
+
+    def _look_after_the_state(self) -> None:
+        """Stop when the state directory was removed: nobody could find, use or stop this cluster any more."""
+        if not (self._state / "store.db").exists():
+            log.error("%s is gone, and so is this cluster", self._state)
+            self._stopping.set()
+            return
+        asyncio.get_running_loop().call_later(STATE_CHECK_SECONDS, self._look_after_the_state)
 
     def _write_kubeconfig(self, pki: Pki) -> None:
         """Write the kubeconfig, readable by its owner only, in one step."""

@@ -369,3 +369,10 @@ def test_a_damaged_store_is_named_with_what_to_do(lab: RunningLab) -> None:
     assert "store.db" in told or "database" in told
     assert "lab reset" in told
     assert "as new" in lab.lab("reset").stdout
+
+
+def test_a_cluster_whose_state_directory_was_removed_ends_by_itself(lab: RunningLab) -> None:
+    lab.up()
+    processes = Processes(lab)
+    shutil.rmtree(lab.state)
+    processes.assert_gone()
