@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import hashlib
 import re
 import struct
@@ -17,6 +18,7 @@ import pytest
 from http_server import SECONDS, ApiServer, pod, run_pod, running
 from kubernetes.stream import portforward
 
+from labsupport.current.connection import Connection
 from labsupport.embedded.http import spdy
 
 PATH = "/api/v1/namespaces/default/pods/one/portforward"
@@ -192,3 +194,26 @@ def test_frames_may_come_cut_anywhere() -> None:
     reader = spdy.Reader()
     events = [event for n in range(len(frames)) for event in reader.feed(frames[n : n + 1])]
     assert events == [spdy.Data(5, b"abc", False), spdy.Ping(7), spdy.Reset(5)]
+
+
+async def test_the_labs_own_forwarder_carries_a_connection_and_tells_a_refusal(api: ApiServer) -> None:
+    refused: asyncio.Queue[str] = asyncio.Queue()
+
+    async with Connection(api.kubeconfig) as connection:
+
+        async def carry(port: int, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            try:
+                await connection.forward("default", "one", port, reader, writer)
+            except ConnectionRefusedError as error:
+                refused.put_nowait(str(error))
+            writer.close()
+
+        async with asyncio.timeout(SECONDS):
+            for port, wanted in ((80, PAGE), (81, b"")):
+                server = await asyncio.start_server(functools.partial(carry, port), "127.0.0.1", 0)
+                reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+                writer.write(b"GET / HTTP/1.0\r\n\r\n")
+                assert await reader.read() == wanted
+                writer.close()
+                server.close()
+            assert "nobody listens on 81" in await refused.get()
