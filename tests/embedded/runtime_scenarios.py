@@ -5,10 +5,12 @@ Each scenario is an async function that gets a Lab and raises when something doe
 
 import asyncio
 import contextlib
+import fcntl
 import json
 import os
 import signal
 import socket
+import struct
 import sys
 import tempfile
 import traceback
@@ -502,6 +504,15 @@ async def the_interfaces_of_closed_sandboxes_disappear(lab: Lab) -> None:
             await asyncio.sleep(0.02)
 
 
+async def the_gateway_keeps_its_hardware_address_when_pods_come_and_go(lab: Lab) -> None:
+    before = hardware_address("br0")
+    for _ in range(8):
+        await lab.sandbox()
+    assert hardware_address("br0") == before
+    await lab.clean()
+    assert hardware_address("br0") == before
+
+
 async def orphans_are_reaped(lab: Lab) -> None:
     read, write = os.pipe()
     child = await lab.runtime._processes.spawn(
@@ -533,6 +544,12 @@ def lab_spare_descriptors() -> int:
 
 def interfaces() -> list[str]:
     return [line.split(":")[0].strip() for line in Path("/proc/net/dev").read_text().splitlines()[2:]]
+
+
+def hardware_address(interface: str) -> bytes:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        reply = fcntl.ioctl(any_socket, 0x8927, struct.pack("16s24x", interface.encode()))  # SIOCGIFHWADDR
+    return reply[18:24]
 
 
 def children() -> list[int]:

@@ -20,6 +20,7 @@ from labsupport.embedded.node.netns import create_network_namespace, entered, se
 from labsupport.embedded.settings import NODE_CIDR, NODES, SERVICE_CIDR, NodeSettings
 
 BRIDGE = "br0"
+_BRIDGE_MAC = "02:00:ac:12:00:01"  # locally administered
 _LOCAL_TABLE = 255
 
 
@@ -50,7 +51,9 @@ class Bridge:
         (lo,) = self._ip.link_lookup(ifname="lo")
         self._ip.link("set", index=lo, state="up")
         self._ip.route("add", dst=str(SERVICE_CIDR), oif=lo, type="local", table=_LOCAL_TABLE, scope="host")
-        self._ip.link("add", ifname=BRIDGE, kind="bridge")
+        # An address of its own: without one a bridge takes the lowest of its ports' addresses, and when that pod ends
+        # takes another; until the other pods have noticed (half a minute), all they send to their gateway is lost.
+        self._ip.link("add", ifname=BRIDGE, kind="bridge", address=_BRIDGE_MAC)
         (self._index,) = self._ip.link_lookup(ifname=BRIDGE)
         for node in NODES:
             self._ip.addr("add", index=self._index, address=str(node.gateway), prefixlen=node.pod_cidr.prefixlen)
