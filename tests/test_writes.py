@@ -1,0 +1,126 @@
+"""The load of chapter 05 against a server that answers as it is told, and the figures drawn from it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import threading
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from labsupport import ports
+from labsupport.failover_figure import failover, patience
+from labsupport.writes import NotInTime, Writes, connect, eventually
+
+
+class Server:
+    """Speaks just enough of the protocol: OK to everything but SET, which gets `answer`; None keeps silent."""
+
+    def __init__(self) -> None:
+        self.answer: bytes | None = b"+OK\r\n"
+        self.socket = socket.create_server(("127.0.0.1", 0))
+        threading.Thread(target=self.accept, daemon=True).start()
+
+    def stop(self) -> None:
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self.socket.close()
+
+    def accept(self) -> None:
+        while True:
+            try:
+                connection, _ = self.socket.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection: socket.socket) -> None:
+        with connection, connection.makefile("rb") as lines:
+            while head := lines.readline():
+                words = []
+                for _ in range(int(head[1:])):
+                    lines.readline()
+                    words.append(lines.readline().strip())
+                others = {b"HELLO": b"%1\r\n+proto\r\n:3"}
+                answer = self.answer if words[0] == b"SET" else others.get(words[0], b"+OK")
+                if answer is not None:
+                    connection.sendall(answer.removesuffix(b"\r\n") + b"\r\n")
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    server = Server()
+    monkeypatch.setattr(ports, "host_port", lambda node_port: server.socket.getsockname()[1])
+    yield server
+    server.stop()
+
+
+def test_each_write_has_the_outcome_that_the_server_gave_it(server: Server) -> None:
+    with Writes(30005, "secret", rate=200) as writes:
+        writes.wait_for(5)
+        server.answer = b"-NOREPLICAS Not enough good replicas to write."
+        writes.wait_for(5, "refused")
+        server.answer = b"-READONLY You can't write against a read only replica."
+        writes.wait_for(5, "refused")
+        server.answer = None
+        writes.wait_for(1, "unanswered")
+        server.answer = b"+OK"
+        writes.wait_for(5)
+    assert set(writes.reasons()) == {"NOREPLICAS", "READONLY", "no answer in time"}
+    assert writes.count("acknowledged") >= 10
+    assert [w.number for w in writes.outcomes] == list(range(1, len(writes.outcomes) + 1))
+    assert writes.outage > 0.3
+
+
+def test_a_write_that_nobody_took_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = server.socket.getsockname()[1]
+    server.stop()
+    monkeypatch.setattr(ports, "host_port", lambda node_port: nobody)
+    with Writes(30005, "secret", rate=200) as writes:
+        writes.wait_for(3, "refused")
+    assert set(writes.reasons()) == {"no connection"}
+
+
+def test_waiting_in_vain_says_what_was_seen(server: Server) -> None:
+    server.answer = b"-READONLY no"
+    with Writes(30005, "secret", rate=200) as writes, pytest.raises(NotInTime, match="refused READONLY"):
+        writes.wait_for(1, timeout=0.2)
+    with pytest.raises(NotInTime, match="still 1, not 2"):
+        eventually(lambda: 1, 2, timeout=0.1)
+
+
+def test_lost_are_the_acknowledged_that_the_server_does_not_have(server: Server) -> None:
+    with Writes(30005, "secret", rate=200) as writes:
+        writes.wait_for(4)
+
+    class Half:
+        def mget(self, keys: list[str]) -> list[str | None]:
+            return [key.rpartition(":")[2] if number % 2 else None for number, key in enumerate(keys)]
+
+    acknowledged = writes.count("acknowledged")
+    assert len(writes.lost(Half())) == (acknowledged + 1) // 2  # type: ignore[arg-type]
+
+
+def test_a_question_that_fails_is_asked_again(server: Server) -> None:
+    client, answers = connect(30005, "secret"), iter([redis.ConnectionError("away"), "yes"])
+
+    def ask() -> str:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    assert eventually(ask, "yes") == "yes"
+    client.close()
+
+
+def test_the_figures_say_what_they_show(server: Server) -> None:
+    with Writes(30005, "secret", rate=200) as writes:
+        writes.wait_for(2)
+        writes.mark("the pod is deleted")
+        writes.wait_for(2)
+    assert "the pod is deleted" in failover(writes, "One").alt
+    assert failover(writes, "One").png().startswith(b"\x89PNG")
+    assert "3 points" in patience([(500, 1.0), (1000, 2.0), (2000, 3.0)]).alt
