@@ -127,6 +127,13 @@ def _check_pulls(pods: list[Any]) -> None:
                 )
 
 
+def _remove_volumes(core: client.CoreV1Api, selector: str) -> None:
+    """Delete the volumes that chapters have made by hand; they go once their claims have gone."""
+    with contextlib.suppress(ApiException):  # who may not look at volumes has made none
+        for volume in core.list_persistent_volume(label_selector=selector).items:
+            core.delete_persistent_volume(volume.metadata.name)
+
+
 def remove_namespaces(api: client.ApiClient, prefix: str, *, seconds: float = 180) -> list[str]:
     """Delete the learner's namespaces, and wait until they are gone; their names. Raises CommandError."""
     core = client.CoreV1Api(api)
@@ -139,6 +146,7 @@ def remove_namespaces(api: client.ApiClient, prefix: str, *, seconds: float = 18
         except ApiException as error:
             if error.status not in (404, 409):
                 raise
+    _remove_volumes(core, selector)
     left = set(names)
     until(
         core.list_namespace,

@@ -87,6 +87,20 @@ lab.wait("replicaset/web", "Ready")
 """
 
 
+VOLUME = """
+lab.apply('''
+apiVersion: v1
+kind: PersistentVolume
+metadata: {name: made-by-hand}
+spec:
+  capacity: {storage: 1Mi}
+  accessModes: [ReadWriteOnce]
+  hostPath: {path: /tmp/made-by-hand}
+''')
+print(lab.obj("pv/made-by-hand").metadata.labels)
+"""
+
+
 def namespaces(cluster: RunningLab) -> set[str]:
     return {n.metadata.name for n in cluster.core.list_namespace().items}
 
@@ -129,12 +143,13 @@ def test_down_removes_only_what_is_the_learners_own(learners: list[Learner], clu
     foreign = "ann-of-somebody-else"  # begins like hers, and is not
     cluster.core.create_namespace({"metadata": {"name": foreign}})
     try:
-        learners[0].run('lab.begin("00")')
+        learners[0].run('lab.begin("00")\n' + VOLUME)
         done = learners[0].lab("down")
         assert done.returncode == 0, done.stderr
         left = namespaces(cluster)
+        assert not cluster.core.list_persistent_volume(label_selector="course.lab/learner=ann").items
         assert not {"ann-lab", "ann-chapter-00", "ann-chapter-01"} & left
-        assert {foreign, "bob-lab", "bob-chapter-01", "default"} <= left
+        assert {foreign, "bob-lab", "default"} <= left
         assert not learners[0].state.exists()
     finally:
         cluster.core.delete_namespace(foreign)
