@@ -7,6 +7,7 @@ loses nothing it has answered for) and read only at start: the registry keeps th
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +50,8 @@ class Store:
         self._db.execute("PRAGMA synchronous=NORMAL")
         self._db.executescript(_SCHEMA)
         self._writes = 0
+        # No watch reaches back before a start, so a history is not needed then, and short runs do not pile it up.
+        self._compact_if_possible(self._newest())
 
     def rows(self) -> list[Row]:
         """All rows in the order of their revision."""
@@ -67,7 +70,15 @@ class Store:
         self._writes += 1
         if self._writes >= HISTORY:
             self._writes = 0
-            self.compact(revision - HISTORY)
+            self._compact_if_possible(revision - HISTORY)
+
+    def _newest(self) -> int:
+        return int(self._db.execute("SELECT coalesce(max(revision), 0) FROM revisions").fetchone()[0])
+
+    def _compact_if_possible(self, before: int) -> None:
+        """Compact, or do so another time: a write that has succeeded must not fail for it, as on a full disk."""
+        with contextlib.suppress(sqlite3.OperationalError):
+            self.compact(before)
 
     def compact(self, before: int) -> None:
         """Drop rows older than `before` that a newer row of their key supersedes, and old deletions."""

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sqlite3
 from pathlib import Path
 
 import pytest
 
+from labsupport.embedded import store as store_module
 from labsupport.embedded.errors import ApiError
 from labsupport.embedded.objects import JSON, clone, sharing
 from labsupport.embedded.registry import Change, DeleteOptions, Registry
@@ -232,6 +234,30 @@ def test_compaction_keeps_the_newest_state(tmp_path: Path) -> None:
     again = Registry(Store(tmp_path / "store.db"))
     assert [o["data"]["a"] for o in again.list(CONFIG_MAPS)] == ["4"]
     assert len(store.rows()) == 2
+
+
+def test_a_start_drops_what_only_a_watch_would_have_needed(tmp_path: Path) -> None:
+    registry = Registry(Store(tmp_path / "store.db"))
+    registry.create(NAMESPACES, {"metadata": {"name": "default"}})
+    registry.create(CONFIG_MAPS, config_map())
+    for number in range(5):
+        registry.modify(CONFIG_MAPS, "default", "settings", lambda o, n=number: o["data"].update(a=str(n)))
+    store = Store(tmp_path / "store.db")
+    assert len(store.rows()) == 2
+    assert Registry(store).revision == registry.revision
+
+
+def test_a_write_stands_when_there_is_no_room_for_the_compaction_after_it(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(before: int) -> None:
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(store_module, "HISTORY", 1)
+    monkeypatch.setattr(registry._store, "compact", full)
+    for name in ("one", "two"):
+        registry.create(CONFIG_MAPS, config_map(name))
+    assert [o["metadata"]["name"] for o in registry.list(CONFIG_MAPS)] == ["one", "two"]
 
 
 def test_a_full_disk_is_said_and_changes_nothing(registry: Registry) -> None:

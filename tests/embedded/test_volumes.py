@@ -132,6 +132,16 @@ def test_a_link_cannot_lead_out_of_the_node(registry: Registry, tmp_path: Path) 
     assert "leads out of the node's file system" in text
 
 
+def test_a_link_put_in_a_volumes_place_does_not_lead_a_restarted_container_out(
+    registry: Registry, tmp_path: Path
+) -> None:
+    mounted = Mounted(registry, tmp_path, {"hostPath": {"path": "/data"}})
+    mounted.set_up().rmdir()
+    (tmp_path / "rootfs/data").symlink_to(tmp_path)
+    with pytest.raises(ConfigError, match="leads out of the node's file system"):
+        mounted.volumes.bindings(mounted.container, {})
+
+
 def test_sub_paths_are_made_and_stay_inside(registry: Registry, tmp_path: Path) -> None:
     mounted = Mounted(registry, tmp_path, {"emptyDir": {}}, subPath="a/b")
     assert mounted.set_up().is_dir()

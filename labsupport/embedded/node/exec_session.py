@@ -84,8 +84,12 @@ class ProcessSession:
         return code if code >= 0 else 128 - code
 
     def _drain(self, descriptor: int) -> None:
+        """Tell what is in a stream now: a pipe holds one block, and who writes on must not hold up the event loop."""
         with contextlib.suppress(OSError):
-            while data := os.read(descriptor, _BLOCK):
+            for _ in range(_QUEUE):
+                data = os.read(descriptor, _BLOCK)
+                if not data:
+                    break
                 self._queue.put_nowait((self._outputs[descriptor], data))
         self._finish(descriptor)
 
@@ -147,9 +151,11 @@ class ProcessSession:
         return await asyncio.shield(self._watch)
 
     async def kill(self) -> None:
-        """SIGKILL, and wait for the end."""
+        """SIGKILL, wait for the end, and let go of streams that nobody reads any more."""
         self._child.kill()
         await self.wait()
+        for descriptor in list(self._outputs):
+            self._finish(descriptor)
 
 
 def _set(future: asyncio.Future[None]) -> None:

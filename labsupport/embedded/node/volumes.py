@@ -84,10 +84,10 @@ class PodVolumes:
         return self._projector.seconds_to_renewal()
 
     def bindings(self, container: JSON, env: Mapping[str, str]) -> list[Binding]:
-        """What to bind into a container. Raises ConfigError for a subPath that leads outside its volume."""
+        """What to bind into a container. Raises ConfigError for a volume or a subPath that leads outside."""
         found = []
         for mount in container.get("volumeMounts") or ():
-            path = self._paths[mount["name"]]
+            path = self._inside(mount["name"])
             below = mount.get("subPath") or ""
             if mount.get("subPathExpr"):
                 below = expand(mount["subPathExpr"], env.get)
@@ -96,6 +96,14 @@ class PodVolumes:
             read_only = bool(mount.get("readOnly")) or mount["name"] in self._read_only
             found.append(Binding(path, mount["mountPath"], read_only))
         return found
+
+    def _inside(self, name: str) -> Path:
+        """The volume's path without links. It is looked at for every start of a container: another pod that has the
+        directory above it as a hostPath may have put a link in its place since."""
+        path = self._paths[name].resolve()
+        if not any(path.is_relative_to(place.resolve()) for place in (self._root, self._directory)):
+            raise ConfigError(f'volume "{name}" leads out of the node\'s file system through a symbolic link')
+        return path
 
     def _set_up(self, pod: JSON, volume: JSON, placement: Placement) -> Path:
         source = _source_of(volume)

@@ -1,0 +1,68 @@
+"""The streams of a program in a container: what happens when nobody reads them, or they never end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from typing import cast
+
+import pytest
+
+from labsupport.embedded.node.exec_session import ProcessSession
+from labsupport.embedded.node.process import Child
+from labsupport.embedded.podruntime import STDOUT
+
+
+class FakeChild:
+    """Ends when it is killed, or told to."""
+
+    def __init__(self) -> None:
+        self.ended = asyncio.Event()
+
+    async def wait(self) -> int:
+        await self.ended.wait()
+        return 0
+
+    def kill(self) -> None:
+        self.ended.set()
+
+
+def session_on(descriptor: int, child: FakeChild) -> ProcessSession:
+    return ProcessSession(cast(Child, child), None, {descriptor: STDOUT}, None)
+
+
+async def test_a_killed_program_leaves_no_descriptor_open_that_nobody_read_to_its_end() -> None:
+    reader, writer = os.pipe()
+    session = session_on(reader, FakeChild())
+    while not session._paused:  # the queue is full: the client has stopped reading
+        os.write(writer, b"x")
+        await asyncio.sleep(0)
+    await session.kill()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(reader)
+    os.close(writer)
+
+
+async def test_a_program_left_behind_that_writes_on_does_not_keep_the_session_open(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    reader, writer = os.pipe()
+    child = FakeChild()
+    session = session_on(reader, child)
+    real, reads = os.read, 0
+
+    def never_empty(descriptor: int, size: int) -> bytes:
+        nonlocal reads
+        if descriptor != reader:
+            return real(descriptor, size)
+        reads += 1
+        assert reads < 1000, "it reads for ever"
+        return b"y" * size
+
+    os.write(writer, b"y")
+    monkeypatch.setattr(os, "read", never_empty)
+    child.kill()
+    async with asyncio.timeout(10):
+        told = [data async for _, data in session.output()]
+    assert told
+    os.close(writer)
