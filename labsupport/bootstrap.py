@@ -52,7 +52,7 @@ def ensure(extra: str = "") -> None:
     if stamp.exists() and stamp.read_text() == wanted:
         return
     started = time.monotonic()
-    if not PYTHON.exists():
+    if not _has_pip():
         print(f"Making {VENV.relative_to(ROOT)} with Python {sys.version.split()[0]} ...", flush=True)
         _make_venv()
     target = f".[{extra}]" if extra else "."
@@ -65,6 +65,15 @@ def ensure(extra: str = "") -> None:
 def _stamp(extra: str) -> str:
     pins = (ROOT / "pyproject.toml").read_bytes()
     return f"{hashlib.sha256(pins).hexdigest()} {extra} {sys.version_info[:2]} {ROOT}\n"
+
+
+def _has_pip() -> bool:
+    """Whether there is an environment to go on with: an interrupted start may have left one without pip, and an
+    upgrade of the system one whose Python is gone."""
+    try:
+        return subprocess.run([PYTHON, "-c", "import pip"], capture_output=True).returncode == 0
+    except OSError:
+        return False
 
 
 def _make_venv() -> None:

@@ -1,0 +1,54 @@
+"""Making the course's environment: what an interrupted or outdated `.venv` leads to."""
+
+from __future__ import annotations
+
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+
+from labsupport import bootstrap
+
+
+@pytest.fixture
+def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What `ensure` does, in a checkout of its own and without a package index."""
+    steps: list[str] = []
+    monkeypatch.setattr(bootstrap, "ROOT", tmp_path)
+    monkeypatch.setattr(bootstrap, "VENV", tmp_path / ".venv")
+    monkeypatch.setattr(bootstrap, "PYTHON", tmp_path / ".venv" / "bin" / "python")
+    monkeypatch.setattr(bootstrap, "_make_venv", lambda: (steps.append("make"), (tmp_path / ".venv").mkdir()))
+    monkeypatch.setattr(bootstrap, "_pip", lambda *_, **__: steps.append("install"))
+    (tmp_path / "pyproject.toml").write_text("[project]\n")
+    return steps
+
+
+def test_an_environment_is_made_once(done: list[str]) -> None:
+    bootstrap.ensure()
+    bootstrap.ensure()
+    assert done == ["make", "install"]
+
+
+def test_an_environment_that_was_left_without_pip_is_made_anew(
+    done: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    venv.create(bootstrap.VENV, with_pip=False)  # as Ctrl-C leaves it while pip is being put in
+    monkeypatch.setattr(bootstrap, "_make_venv", lambda: done.append("make"))
+    bootstrap.ensure()
+    assert done == ["make", "install"]
+
+
+def test_an_environment_with_pip_is_gone_on_with(done: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    bootstrap.VENV.mkdir()
+    monkeypatch.setattr(bootstrap, "PYTHON", Path(sys.executable))
+    bootstrap.ensure()
+    assert done == ["install"]
+
+
+def test_changed_pins_are_installed(done: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bootstrap.ensure()
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n')
+    monkeypatch.setattr(bootstrap, "PYTHON", Path(sys.executable))
+    bootstrap.ensure()
+    assert done == ["make", "install", "install"]
