@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from labsupport.chain_figure import chain
     from labsupport.chapter import begin, end
     from labsupport.checks import check, hint
+    from labsupport.connections import Connections
     from labsupport.errors import LabError, Refused
     from labsupport.event_log import NoSuchEvent, event
     from labsupport.gslb import Balancer
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from labsupport.revision_figure import revisions
     from labsupport.scope import namespace
     from labsupport.tables import facts, get
+    from labsupport.traffic import Traffic
     from labsupport.verbs import apply, delete, evict, manifest, obj, objects, patch, scale
     from labsupport.waiting import WaitFailed, wait
     from labsupport.zone import Zone, ZoneError
@@ -37,6 +39,7 @@ __all__ = [
     "Answer",
     "Balancer",
     "CommandFailed",
+    "Connections",
     "LabError",
     "Moment",
     "NoSuchEvent",
@@ -44,6 +47,7 @@ __all__ = [
     "Recording",
     "Refused",
     "Resolver",
+    "Traffic",
     "WaitFailed",
     "Zone",
     "ZoneError",
@@ -89,6 +93,7 @@ _HOME = {
     "chain_figure": "chain",
     "chapter": "begin end",
     "checks": "check hint",
+    "connections": "Connections",
     "errors": "LabError Refused",
     "event_log": "NoSuchEvent event",
     "gslb": "Balancer",
@@ -106,6 +111,7 @@ _HOME = {
     "scope": "namespace",
     "tables": "facts get",
     "pod_timeline": "timeline",
+    "traffic": "Traffic",
     "waiting": "WaitFailed wait",
     "zone": "Zone ZoneError",
     "zone_file": "zone_copy",
