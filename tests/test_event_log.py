@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from labsupport import chapter, event_log, kube
+from labsupport import event_log, kube, scope
 from labsupport.event_log import NoSuchEvent, event
 
 
@@ -29,7 +29,7 @@ class Events:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, there: list[Any], later: list[Any]) -> None:
         self.there, self.later, self.asked = there, later, ""
-        monkeypatch.setattr(chapter, "namespace", lambda: "chapter-03")
+        monkeypatch.setattr(scope, "namespace", lambda: "chapter-03")
         monkeypatch.setattr(kube, "split_reference", lambda reference: (Object(kind="Pod"), "web-0"))
         monkeypatch.setattr(kube, "core", lambda: self)
         monkeypatch.setattr(event_log.client_watch, "Watch", lambda: self)

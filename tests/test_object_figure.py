@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from labsupport import chapter, kube, object_figure
+from labsupport import kube, object_figure, scope
 from labsupport.object_figure import NAMED, OWNER, object_graph, object_map
 
 
@@ -72,7 +72,7 @@ class Cluster:
 @pytest.fixture
 def cluster(monkeypatch: pytest.MonkeyPatch) -> Cluster:
     made = Cluster()
-    monkeypatch.setattr(chapter, "namespace", lambda: "chapter-03")
+    monkeypatch.setattr(scope, "namespace", lambda: "chapter-03")
     monkeypatch.setattr(
         object_figure,
         "kube",

@@ -54,7 +54,7 @@ def pods(monkeypatch: pytest.MonkeyPatch) -> FakePods:
             stopped.set()
 
     stopped = threading.Event()
-    monkeypatch.setattr(recording.chapter, "namespace", lambda: "chapter-00")
+    monkeypatch.setattr(recording.scope, "namespace", lambda: "chapter-00")
     monkeypatch.setattr(recording.kube, "resource", lambda word: fake)
     monkeypatch.setattr(recording.client_watch, "Watch", FakeWatch)
     return fake
