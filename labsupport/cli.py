@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 from labsupport import backends, paths
-from labsupport.backends import CommandError
+from labsupport.backend import CommandError
 
 # JupyterLab's settings for the course: no questions about news and updates, which a workshop may not be able to reach.
 _SETTINGS = Path(__file__).with_name("jupyter")

@@ -18,8 +18,8 @@ from typing import Any
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from labsupport import backends, learner, paths
-from labsupport.backends import CommandError, Finding, Progress, Status
+from labsupport import backend, learner, paths
+from labsupport.backend import CommandError, Finding, Progress, Status
 from labsupport.current import context, forwarder, own, preflight
 from labsupport.embedded import state_directory
 from labsupport.kind import readiness
@@ -82,7 +82,7 @@ class CurrentBackend:
         with open(os.open(self._kubeconfig, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file_:
             json.dump(found, file_)
         (self.state / learner.RECORD).write_text(json.dumps({"prefix": prefix}) + "\n")
-        backends.record(self.name, self.state)
+        backend.record(self.name, self.state)
 
     def down(self, progress: Progress) -> str:
         """Remove the learner's namespaces, end the forwarder, and remove the state. Raises CommandError."""

@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from labsupport.backends import CommandError
+from labsupport.backend import CommandError
 
 _LONGEST = 30  # characters of a prefix, so that a namespace's name stays far below 63
 

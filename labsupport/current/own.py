@@ -9,7 +9,7 @@ from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from labsupport import learner
-from labsupport.backends import CommandError, Progress
+from labsupport.backend import CommandError, Progress
 from labsupport.current import relay
 from labsupport.images import IMAGES
 from labsupport.kind.readiness import until

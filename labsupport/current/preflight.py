@@ -10,7 +10,7 @@ from typing import Any
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from labsupport.backends import Finding
+from labsupport.backend import Finding
 from labsupport.current import relay
 from labsupport.kind.readiness import default_classes
 

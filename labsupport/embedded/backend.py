@@ -6,8 +6,8 @@ import json
 import sys
 from pathlib import Path
 
-from labsupport import backends
-from labsupport.backends import CommandError, Finding, Progress, Status
+from labsupport import backend
+from labsupport.backend import CommandError, Finding, Progress, Status
 from labsupport.embedded import doctor, launch, launch_ports, state_directory
 from labsupport.embedded.launch_errors import LaunchError
 
@@ -32,7 +32,7 @@ class EmbeddedBackend:
             launched = launch.start(self.state, progress=progress)
         except LaunchError as error:
             raise CommandError(f"{error}\n`lab doctor` examines this machine.") from error
-        backends.record(self.name, self.state)
+        backend.record(self.name, self.state)
         if launched.already:
             return "The cluster was up already."
         return "The cluster is up: 3 nodes are Ready and DNS answers."

@@ -12,7 +12,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from labsupport.backends import Finding
+from labsupport.backend import Finding
 from labsupport.embedded import launch, launch_ports
 from labsupport.embedded.launch_errors import LaunchError, port_taken, tool_missing
 from labsupport.embedded.node import images

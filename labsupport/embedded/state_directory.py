@@ -10,7 +10,7 @@ import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from labsupport.backends import CommandError
+from labsupport.backend import CommandError
 from labsupport.embedded import launch_ports
 
 ENTRIES = frozenset(

@@ -9,8 +9,8 @@ from urllib.parse import urlsplit
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from labsupport import backends
-from labsupport.backends import CommandError, Finding, Progress, Status
+from labsupport import backend
+from labsupport.backend import CommandError, Finding, Progress, Status
 from labsupport.embedded import state_directory
 from labsupport.kind import config as kind_config
 from labsupport.kind import create, doctor, engine, preload, readiness
@@ -31,7 +31,7 @@ class KindBackend:
         found = engine.find()
         config = kind_config.read(self._config)
         state_directory.prepare(self.state)
-        backends.record(self.name, self.state)
+        backend.record(self.name, self.state)
         record = create.read_record(self.state)
         exists = config.name in found.clusters()
         if record and not record.complete:

@@ -10,7 +10,7 @@ from typing import Any
 import yaml
 
 from labsupport import paths
-from labsupport.backends import CommandError
+from labsupport.backend import CommandError
 from labsupport.ports import DNS_NODE_PORT
 
 

@@ -6,7 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from labsupport.backends import CommandError, Progress
+from labsupport.backend import CommandError, Progress
 from labsupport.kind import troubles
 from labsupport.kind.config import Config
 from labsupport.kind.engine import CommandFailed, Engine

@@ -8,7 +8,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
-from labsupport.backends import Finding
+from labsupport.backend import Finding
 from labsupport.kind import create, engine, troubles
 from labsupport.kind.config import Config
 from labsupport.kind.engine import Engine, EngineError

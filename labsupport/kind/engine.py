@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from labsupport.backends import CommandError
+from labsupport.backend import CommandError
 from labsupport.kind import troubles
 from labsupport.kind.troubles import Trouble, diagnose
 

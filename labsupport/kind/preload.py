@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from labsupport.backends import CommandError, Progress
+from labsupport.backend import CommandError, Progress
 from labsupport.images import IMAGES, full_name
 from labsupport.kind.config import Config
 from labsupport.kind.engine import CommandFailed, Engine

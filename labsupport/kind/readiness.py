@@ -15,7 +15,7 @@ import urllib3
 from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 
-from labsupport.backends import CommandError
+from labsupport.backend import CommandError
 from labsupport.ports import DNS_NODE_PORT
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"

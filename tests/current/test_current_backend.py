@@ -15,7 +15,7 @@ from kubernetes import client
 from running_lab import RunningLab
 
 from labsupport import paths, ports
-from labsupport.backends import CommandError
+from labsupport.backend import CommandError
 from labsupport.current import preflight
 from labsupport.current.backend import CurrentBackend
 from labsupport.kind import readiness

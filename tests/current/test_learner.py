@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from labsupport import learner
-from labsupport.backends import CommandError
+from labsupport.backend import CommandError
 from labsupport.current import context
 from labsupport.errors import LabError
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from labsupport.backends import CommandError
+from labsupport.backend import CommandError
 from labsupport.embedded import launch, state_directory
 from labsupport.embedded.backend import EmbeddedBackend
 from labsupport.embedded.launch_ports import Ports

@@ -13,8 +13,8 @@ import pytest
 from kind_machine import Machine
 from kubernetes import client
 
-from labsupport import backends
-from labsupport.backends import CommandError
+from labsupport import backend, backends
+from labsupport.backend import CommandError
 from labsupport.images import IMAGES, full_name
 from labsupport.kind import create, readiness, troubles
 
@@ -75,7 +75,7 @@ def test_an_interrupt_leaves_a_mark_and_the_next_start_begins_again(machine: Mac
 
 def test_a_half_made_cluster_goes_with_down(machine: Machine) -> None:
     machine.state.mkdir(mode=0o700)
-    backends.record("kind", machine.state)
+    backend.record("kind", machine.state)
     create.Record("lab", "docker", complete=False).write(machine.state)
     machine.down()
     assert machine.called("kind", "delete", "cluster", "--name", "lab")

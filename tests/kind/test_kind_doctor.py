@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from kind_machine import Machine
 
-from labsupport.backends import Finding
+from labsupport.backend import Finding
 from labsupport.kind import config, create, doctor, troubles
 from labsupport.kind.engine import Engine
 
