@@ -1,4 +1,4 @@
-"""The connection to the cluster: the official client, set up once for the lab's kubeconfig."""
+"""The connection to the cluster: the official client, set up anew only when the lab's kubeconfig is another one."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from kubernetes import client, config, dynamic
 from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import MaxRetryError
 
 from labsupport.errors import LabError
 from labsupport.paths import kubeconfig_path
@@ -19,7 +20,20 @@ class NotConnected(LabError):
     """There is no cluster to talk to; the message says how to get one."""
 
 
-@functools.cache
+class _Client(client.ApiClient):  # type: ignore[misc]
+    """The official client, which says in one sentence that nobody answers."""
+
+    def call_api(self, *args: Any, **kwargs: Any) -> Any:
+        """Send one request. Raises NotConnected where no connection could be made, or no trusted one."""
+        try:
+            return super().call_api(*args, **kwargs)
+        except MaxRetryError as error:
+            raise NotConnected(
+                f"the cluster at {self.configuration.host} does not answer ({type(error.reason).__name__}). "
+                "Type `make lab` in a terminal, then run this cell again."
+            ) from error
+
+
 def api_client() -> client.ApiClient:
     """The client of the lab's cluster. Raises NotConnected when the lab is not up.
 
@@ -27,10 +41,18 @@ def api_client() -> client.ApiClient:
     'https://127.0.0.1:16443'
     """
     path: Path = kubeconfig_path()
-    if not path.exists():
-        raise NotConnected(f"there is no {path}. Type `make lab` in a terminal, then run this cell again.")
-    connected: client.ApiClient = config.new_client_from_config(config_file=str(path))
-    return connected
+    try:
+        return _connected(path, path.stat().st_mtime_ns)
+    except FileNotFoundError:
+        raise NotConnected(f"there is no {path}. Type `make lab` in a terminal, then run this cell again.") from None
+
+
+@functools.lru_cache(maxsize=1)
+def _connected(path: Path, written_at: int) -> client.ApiClient:
+    """The client for a kubeconfig as it was written at that time: a cluster made anew has other keys."""
+    configuration = client.Configuration()
+    config.load_kube_config(config_file=str(path), client_configuration=configuration)
+    return _Client(configuration)
 
 
 def core() -> client.CoreV1Api:
@@ -51,10 +73,10 @@ def apps() -> client.AppsV1Api:
     return client.AppsV1Api(api_client())
 
 
-@functools.cache
-def _dynamic() -> dynamic.DynamicClient:
+@functools.lru_cache(maxsize=1)
+def _dynamic(connected: client.ApiClient) -> dynamic.DynamicClient:
     # Discovery is kept beside the kubeconfig: the default is a shared file in /tmp.
-    return dynamic.DynamicClient(api_client(), cache_file=str(kubeconfig_path().with_name("discovery.json")))
+    return dynamic.DynamicClient(connected, cache_file=str(kubeconfig_path().with_name("discovery.json")))
 
 
 def resource(word: str, api_version: str = "") -> Any:
@@ -63,7 +85,7 @@ def resource(word: str, api_version: str = "") -> Any:
     >>> resource("sts").kind
     'StatefulSet'
     """
-    for found in _dynamic().resources.search(**({"api_version": api_version} if api_version else {})):
+    for found in _dynamic(api_client()).resources.search(**({"api_version": api_version} if api_version else {})):
         names = {found.name, found.singular_name, *(found.short_names or ())}
         if found.kind.endswith("List") or "/" in found.name:
             continue

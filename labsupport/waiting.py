@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from kubernetes import watch as client_watch
+from urllib3.exceptions import ProtocolError
 
 from labsupport import kube, scope, states
 from labsupport.errors import LabError
@@ -149,5 +150,7 @@ def _changes(resource: Any, name: str, namespace: str, version: str, seconds: fl
     except kube.ApiException as error:
         if error.status != 410:  # too old a version: list again
             raise
+    except ProtocolError:
+        pass  # the connection broke in the middle: list again, which says so if nobody answers any more
     finally:
         watcher.stop()
