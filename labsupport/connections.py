@@ -48,7 +48,7 @@ class Connections:
         >>> Connections("client").exchange("10.244.1.3:6379", b"PING\r\n")
         b'+PONG\r\n'
         """
-        channel = self._open.get(node) or self._connect(node)
+        channel = self._alive(node) or self._connect(node)
         try:
             channel.write_stdin(data)
             return self._read_reply(node, channel)
@@ -70,6 +70,15 @@ class Connections:
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+    def _alive(self, node: str) -> Any:
+        """The connection to that node, unless it has ended since it was last used."""
+        channel = self._open.get(node)
+        if channel is not None:
+            channel.update(timeout=0)
+            if not channel.is_open():
+                self._drop(node)
+        return self._open.get(node)
 
     def _connect(self, node: str) -> Any:
         host, _, port = node.rpartition(":")
