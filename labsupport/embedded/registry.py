@@ -33,7 +33,7 @@ from labsupport.embedded.objects import (
     sharing,
     uid_of,
 )
-from labsupport.embedded.resources import NAMESPACES, NODES, RESOURCES, Resource
+from labsupport.embedded.resources import NAMESPACES, NODES, PODS, RESOURCES, Resource
 from labsupport.embedded.selectors import LabelSelector
 from labsupport.embedded.store import HISTORY, Store
 
@@ -311,6 +311,9 @@ class Registry:
             if resource == NAMESPACES:
                 new["status"] = {**new.get("status", {}), "phase": "Terminating"}
         if self._is_deletable(resource, new):
+            if resource == PODS and new != old and not options.dry_run:
+                # What is deleted with grace is first marked so that nothing is left of it (registry/rest/delete.go).
+                old = new = self._write(resource, new, old, dry_run=False)
             # Deleted at once: the last state is as it was, without the marks of a deletion that nobody saw.
             return self._remove(resource, old, last=old if not is_terminating(old) else new, dry_run=options.dry_run)
         if new == old:
