@@ -120,3 +120,19 @@ def wait_until(test: Callable[[], bool], what: str, *, timeout: float = 30) -> N
             )
         time.sleep(pause)
         pause = min(1.5 * pause, 0.5)
+
+
+def seen(pod: str, test: Callable[[list[Member]], bool], what: str, *, timeout: float = 30) -> list[Member]:
+    """What the server in a pod knows, as soon as it passes a test. Raises NotSettled, which says `what` did not come.
+
+    >>> len(seen("cache-0", lambda members: len(members) == 3, "cache-0 knows all three"))
+    3
+    """
+    found: list[Member] = []
+
+    def look() -> bool:
+        found[:] = nodes(pod)
+        return test(found)
+
+    wait_until(look, what, timeout=timeout)
+    return found
