@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from labsupport.embedded.node import container_log
 from labsupport.embedded.node.container_log import LONGEST_PART, LogWriter, read_log
 from labsupport.embedded.podruntime import LogOptions
 
@@ -105,3 +106,36 @@ async def test_following_a_container_that_has_ended_ends_at_once(path: Path) -> 
 async def test_a_log_that_does_not_exist_is_an_error(path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         await read(path)
+
+
+async def test_a_large_log_begins_anew_and_who_follows_it_misses_nothing(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(container_log, "LARGEST_LOG", 100)
+    log = LogWriter(path)
+    told = bytearray()
+
+    async def follow() -> None:
+        async for part in read_log(path, LogOptions(follow=True)):
+            told.extend(part)
+
+    following = asyncio.create_task(follow())
+    for number in range(20):
+        log.write("stdout", b"%d\n" % number)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+    log.close()
+    await asyncio.wait_for(following, 10)
+    assert told.decode().split() == [str(number) for number in range(20)]
+    assert path.stat().st_size <= 200
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+
+
+async def test_following_ends_when_the_log_was_removed_with_its_pod(path: Path) -> None:
+    log = LogWriter(path)
+    following = asyncio.create_task(read(path, follow=True))
+    await asyncio.sleep(0)
+    log.write("stdout", b"bye\n")
+    log.close()
+    path.unlink()
+    assert await asyncio.wait_for(following, 10) == "bye\n"

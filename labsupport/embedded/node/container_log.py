@@ -8,6 +8,7 @@ Followers are woken by the writer in this process: no inotify, whose instances a
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 import os
 import time
@@ -18,6 +19,7 @@ from typing import IO
 from labsupport.embedded.podruntime import LogOptions
 
 LONGEST_PART = 16 * 1024  # bytes, as containerd's max_container_log_line_size
+LARGEST_LOG = 10 * 1024 * 1024  # bytes, as the kubelet's containerLogMaxSize; then a new file takes the log's place
 _BLOCK = 64 * 1024
 
 _writers: dict[str, LogWriter] = {}
@@ -33,7 +35,8 @@ class LogWriter:
 
     def __init__(self, path: Path) -> None:
         self._key = os.path.abspath(path)
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+        self._file = _open_to_append(self._key)
+        self._size = os.fstat(self._file).st_size
         self._pending = {"stdout": b"", "stderr": b""}
         self._waiting: list[asyncio.Future[None]] = []
         _writers[self._key] = self
@@ -61,10 +64,20 @@ class LogWriter:
         if not out:
             return
         try:
-            os.write(self._file, out)
+            self._size += os.write(self._file, out)
+            if self._size > LARGEST_LOG:
+                self._rotate()
         except OSError:
             return
         self._wake()
+
+    def _rotate(self) -> None:
+        """Go on in an empty file. The kubelet keeps old ones for a while, but `kubectl logs` does not show them."""
+        fresh = f"{self._key}.new"
+        file = _open_to_append(fresh)
+        os.replace(fresh, self._key)
+        os.close(self._file)
+        self._file, self._size = file, 0
 
     def _wake(self) -> None:
         waiting, self._waiting = self._waiting, []
@@ -89,6 +102,18 @@ class LogWriter:
         self._wake()
 
 
+def _open_to_append(path: str) -> int:
+    return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o640)
+
+
+def _is_replaced(file: IO[bytes], path: Path) -> bool:
+    """Whether another file is at the path by now: the log was rotated (and not removed with its pod)."""
+    try:
+        return os.fstat(file.fileno()).st_ino != os.stat(path).st_ino
+    except FileNotFoundError:
+        return False
+
+
 async def read_log(path: Path, options: LogOptions) -> AsyncIterator[bytes]:
     """The log's text in chunks, as `kubectl logs` prints it. Following ends when the container's log is closed.
 
@@ -96,7 +121,8 @@ async def read_log(path: Path, options: LogOptions) -> AsyncIterator[bytes]:
     """
     since = _since(options)
     left = options.limit_bytes if options.limit_bytes is not None else -1
-    with open(path, "rb") as file:
+    with contextlib.ExitStack() as stack:
+        file = stack.enter_context(open(path, "rb"))
         file.seek(_tail_offset(file, options.tail_lines))
         rest = b""
         at_line_start = True
@@ -104,7 +130,13 @@ async def read_log(path: Path, options: LogOptions) -> AsyncIterator[bytes]:
             block = file.read(_BLOCK)
             if not block:
                 writer = _writers.get(os.path.abspath(path))
-                if not options.follow or writer is None:
+                if not options.follow:
+                    return
+                if _is_replaced(file, path):  # a rotated file ends with a whole line
+                    stack.close()
+                    file = stack.enter_context(open(path, "rb"))
+                    continue
+                if writer is None:
                     return
                 await writer.changed()
                 continue
