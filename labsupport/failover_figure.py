@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from labsupport.figures import BLACK, BLUE, GREY, ORANGE, SKY, VERMILION, YELLOW, Picture, new_figure
 from labsupport.writes import ACKNOWLEDGED, REFUSED, UNANSWERED, Writes
 
 BIN = 0.1  # seconds
+_PLAIN = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}  # behind a text that crosses a line
 _LOOKS = {ACKNOWLEDGED: (BLUE, ""), REFUSED: (ORANGE, "////"), UNANSWERED: (VERMILION, "xxxx")}
 
 
@@ -20,24 +22,38 @@ def failover(writes: Writes, title: str) -> Picture:
     end = max((w.known for w in outcomes), default=1.0) + BIN
     figure = new_figure(8.5, 3.6)
     ax = figure.subplots()
-    below = [0] * (int(end / BIN) + 1)
+    below: Counter[int] = Counter()
     for outcome, (colour, hatch) in _LOOKS.items():
-        heights = [0] * len(below)
-        for write in outcomes:
-            if write.outcome == outcome:
-                heights[int(write.known / BIN)] += 1
-        places = [i * BIN for i in range(len(below))]
+        heights = Counter(int(w.known / BIN) for w in outcomes if w.outcome == outcome)
+        filled = sorted(heights)  # a bar of no height would still be drawn as a line
         ax.bar(
-            places, heights, BIN, below, align="edge", color=colour if not hatch else "white",
-            edgecolor=colour if hatch else "white", linewidth=0.4, hatch=hatch, label=outcome,
-        )  # fmt: skip
-        below = [a + b for a, b in zip(below, heights, strict=True)]
-    top = max([*below, 8])
+            [place * BIN for place in filled],
+            [heights[place] for place in filled],
+            BIN,
+            [below[place] for place in filled],
+            align="edge",
+            color="white" if hatch else colour,
+            edgecolor=colour if hatch else "white",
+            linewidth=0.4,
+            hatch=hatch,
+            label=outcome,
+            zorder=2,
+        )
+        below.update(heights)
+    top = max([*below.values(), 8])
     edges = [seconds for seconds, _ in marks] + [end]
     for number, (seconds, text) in enumerate(marks):
-        ax.axvline(seconds, color=BLACK, linewidth=1.2, linestyle="--")
-        ax.axvspan(seconds, edges[number + 1], color=(SKY, YELLOW, GREY)[number % 3], alpha=0.15, linewidth=0)
-        ax.text(seconds, top * (1.36 - 0.12 * (number % 4)), f" {number + 1} {text}", fontsize=9, va="top")
+        ax.axvline(seconds, color=BLACK, linewidth=1.2, linestyle="--", zorder=3)
+        ax.axvspan(seconds, edges[number + 1], color=(SKY, YELLOW, GREY)[number % 3], alpha=0.2, linewidth=0, zorder=0)
+        ax.text(
+            seconds,
+            top * (1.36 - 0.12 * (number % 4)),
+            f" {number + 1} {text}",
+            fontsize=9,
+            va="top",
+            zorder=4,
+            bbox=_PLAIN,
+        )
     ax.set_xlim(0, end)
     ax.set_ylim(0, top * 1.4)
     ax.set_xlabel("seconds since the load began")
