@@ -55,6 +55,6 @@ def _best(progress: Progress) -> str:
 def _recorded() -> str | None:
     try:
         name = json.loads((paths.state_dir() / "cluster.json").read_text())["cluster"]
-    except (OSError, ValueError, KeyError):
+    except (OSError, ValueError, KeyError, TypeError):  # not there, or not what we wrote
         return None
     return name if name in CHOICES else None

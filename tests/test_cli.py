@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import os
 import stat
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from running_lab import RunningLab
+from running_lab import BIN, RunningLab
 
 
 @pytest.fixture
@@ -68,6 +69,23 @@ def test_status_of_no_lab(absent: RunningLab) -> None:
     assert told.returncode == 0
     assert "embedded, not running" in told.stdout and "Next: `lab up`" in told.stdout
     assert not absent.state.exists(), "asking leaves nothing behind"
+
+
+@pytest.mark.parametrize("damaged", ["", "[]", '"kind"', '{"cluster": ["kind"]}'])
+def test_a_damaged_record_of_the_cluster_counts_as_none(absent: RunningLab, damaged: str) -> None:
+    absent.state.mkdir()
+    (absent.state / "cluster.json").write_text(damaged)
+    assert absent.status()["running"] is False
+
+
+def test_nobody_has_to_read_all_that_it_says(absent: RunningLab) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run(
+        [BIN / "lab", "status"], env=absent.environment, stdout=writer, stderr=subprocess.PIPE, text=True, timeout=30
+    )
+    os.close(writer)
+    assert done.stderr == ""
 
 
 def test_kubeconfig_is_printed_for_use_in_a_shell(own: RunningLab, absent: RunningLab) -> None:

@@ -38,11 +38,6 @@ def invalid(path: str, value: Any, detail: str) -> FieldError:
     return FieldError(path, "FieldValueInvalid", _with(f"Invalid value: {_value(value)}", detail))
 
 
-def type_invalid(path: str, value: Any, detail: str) -> FieldError:
-    """The field's value has the wrong type."""
-    return FieldError(path, "FieldValueTypeInvalid", _with(f"Invalid value: {_value(value)}", detail))
-
-
 def not_supported(path: str, value: Any, supported: list[str]) -> FieldError:
     """The value is none of the enumerated ones."""
     names = ", ".join(_value(v) for v in supported)
