@@ -33,7 +33,7 @@ def reach_matrix(rows: Mapping[str, Mapping[str, bool | None]], title: str = "Wh
             ax.text(x + 0.5, y + 0.5, word, ha="center", va="center", fontsize=9.5, color=colour, bbox=box)
     for x, place in enumerate(columns):
         ax.text(x + 0.5, -0.12, place.replace(", ", ",\n"), ha="center", va="bottom", fontsize=9.5, fontweight="bold")
-    ax.set_xlim(-2.6, len(columns))
+    ax.set_xlim(-2.0, len(columns))
     ax.set_ylim(len(rows), -0.75)
     ax.axis("off")
     ax.set_title(title, fontsize=11)

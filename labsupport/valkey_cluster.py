@@ -80,7 +80,7 @@ def announce(pod: str, **settings: object) -> None:
     pods.run(pod, f"valkey-cli config set {shlex.join(words)} | grep -x OK")
 
 
-def create(members: Sequence[str], *, timeout: int = 20) -> bool:
+def create(members: Sequence[str], *, timeout: int = 30) -> bool:
     """Make a cluster of primaries of empty servers, by their pods' addresses; whether they have joined in time.
 
     `timeout` is in seconds. valkey-cli itself would wait for ever for servers that never join.
