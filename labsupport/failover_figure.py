@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+from matplotlib.patches import Patch
+
 from labsupport.figures import BLACK, BLUE, GREY, ORANGE, SKY, VERMILION, YELLOW, Picture, new_figure
 from labsupport.writes import ACKNOWLEDGED, REFUSED, UNANSWERED, Writes
 
@@ -36,7 +38,6 @@ def failover(writes: Writes, title: str) -> Picture:
             edgecolor=colour if hatch else "white",
             linewidth=0.4,
             hatch=hatch,
-            label=outcome,
             zorder=2,
         )
         below.update(heights)
@@ -61,7 +62,11 @@ def failover(writes: Writes, title: str) -> Picture:
     ax.set_title(title, loc="left", fontsize=10, fontweight="bold")
     for side in ("top", "right"):
         ax.spines[side].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    keys = [  # by hand: an outcome that did not occur has its place too
+        Patch(facecolor="white" if hatch else colour, edgecolor=colour, hatch=hatch, label=outcome)
+        for outcome, (colour, hatch) in _LOOKS.items()
+    ]
+    figure.legend(handles=keys, loc="outside lower center", ncols=3, frameon=False)
     told = ", then ".join(text for _, text in marks)
     return Picture(
         figure,
