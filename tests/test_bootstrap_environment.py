@@ -46,6 +46,21 @@ def test_an_environment_with_pip_is_gone_on_with(done: list[str], monkeypatch: p
     assert done == ["install"]
 
 
+def test_the_environment_of_the_tests_is_enough_for_the_lab(done: list[str]) -> None:
+    bootstrap.ensure("test")
+    bootstrap.ensure()
+    assert done == ["make", "install"]
+
+
+def test_the_environment_of_the_lab_is_not_enough_for_the_tests(
+    done: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bootstrap.ensure()
+    monkeypatch.setattr(bootstrap, "PYTHON", Path(sys.executable))
+    bootstrap.ensure("test")
+    assert done == ["make", "install", "install"]
+
+
 def test_changed_pins_are_installed(done: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bootstrap.ensure()
     (tmp_path / "pyproject.toml").write_text('[project]\nname = "x"\n')
