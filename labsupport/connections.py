@@ -19,7 +19,7 @@ from labsupport.redirects import Unreachable
 # A byte says that the connection has come about. When the other side ends it, so does the program, and when this
 # side does, it says QUIT, so that the other side ends it.
 _SCRIPT = """exec 3<>/dev/tcp/$0/$1 && printf + || exit 1
-exec 4<&0; cat <&4 >&3 & cat <&3; kill $!"""
+exec 4<&0; cat <&4 >&3 & cat <&3; kill $!; wait"""
 
 
 class Connections:
