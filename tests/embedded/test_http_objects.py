@@ -91,6 +91,18 @@ async def test_a_broken_body_is_400(call: Client, data: bytes, words: str) -> No
     assert words in status["message"]
 
 
+@pytest.mark.parametrize(
+    "data",
+    [b"[" * 100_000, b"- " * 1000, b"a: !!binary aGk=", b"a: 99999999999999999999", b"!!bool x", b"!!timestamp x"],
+)
+async def test_yaml_that_is_too_deep_or_that_json_cannot_say_is_400(call: Client, data: bytes) -> None:
+    code, status = await call("POST", MAPS, data, headers={"Content-Type": "application/yaml"})
+    assert (code, status["reason"]) == (400, "BadRequest")
+    apply = {"Content-Type": "application/apply-patch+yaml"}
+    code, status = await call("PATCH", f"{MAPS}/a?fieldManager=me", data, headers=apply)
+    assert (code, status["reason"]) == (400, "BadRequest")
+
+
 async def test_a_body_beyond_the_limit_is_413(call: Client) -> None:
     code, status = await call("POST", MAPS, b" " * (3 * 1024 * 1024 + 1), headers={"Content-Type": "application/json"})
     assert (code, status["message"]) == (413, "Request entity too large: limit is 3145728")

@@ -22,6 +22,7 @@ JSON_TYPES = ("application/json", "")
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
+YAML_DEPTH = 200  # what is nested deeper takes libyaml minutes to read, or overflows the stack of the process
 _SUMMARY = 30  # bytes of a body that an error text quotes
 
 
@@ -96,9 +97,17 @@ def load_yaml(data: bytes) -> Any:
     Aliases are refused: a few hundred bytes of them unfold to gigabytes.
     """
     text = data.decode()
-    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, Loader=_YamlLoader)):
-        raise ValueError("YAML aliases are not read in request bodies")
-    return orjson.loads(orjson.dumps(yaml.load(text, Loader=_YamlLoader), option=orjson.OPT_NON_STR_KEYS))
+    depth = 0
+    for event in yaml.parse(text, Loader=_YamlLoader):
+        if isinstance(event, yaml.AliasEvent):
+            raise ValueError("YAML aliases are not read in request bodies")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > YAML_DEPTH:
+            raise ValueError(f"YAML that is nested deeper than {YAML_DEPTH} levels is not read")
+    try:
+        return orjson.loads(orjson.dumps(yaml.load(text, Loader=_YamlLoader), option=orjson.OPT_NON_STR_KEYS))
+    except (TypeError, LookupError, AttributeError) as error:  # bytes, sets, long integers; `!!bool x`, `!!timestamp x`
+        raise ValueError(str(error)) from error
 
 
 def _summary(data: bytes) -> str:
