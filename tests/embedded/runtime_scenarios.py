@@ -374,7 +374,8 @@ async def exec_ends_although_something_it_left_behind_holds_its_output(lab: Lab)
 
 async def exec_ends_with_its_container(lab: Lab) -> None:
     container = await lab.run("busybox", "sleep", "100")
-    session = await container.exec(["sleep", "100"])
+    session = await container.exec(["sh", "-c", "echo inside; exec sleep 100"])
+    assert await anext(session.output()) == (1, b"inside\n")  # killed any sooner, it is nsenter that fails
     container.signal(signal.SIGKILL)
     assert await session.wait() == 137
     await container.wait()
