@@ -1,7 +1,9 @@
 # Thin on purpose: the work is done by labsupport. `make` alone lists what there is.
 
-PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
-	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && { echo $$p; break; }; done || true)
+# The embedded cluster's Valkey comes as a wheel for Python 3.11 to 3.13: they are taken first.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' 2>/dev/null && { echo $$p; exit; }; done; \
+	python3 -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo python3)
 # auto, embedded, kind or current; see the README.
 CLUSTER ?= auto
 export CLUSTER
@@ -16,10 +18,10 @@ help:
 	@echo 'make bench  measure the embedded cluster (KUBECONFIG=file: and that one); writes bench.json'
 
 env:
-	@$(or $(PYTHON),$(error Python 3.11 or newer was not found; say make lab PYTHON=/path/to/python3)) labsupport/bootstrap.py
+	@"$(or $(PYTHON),$(error Python 3.11 or newer was not found; say make lab PYTHON=/path/to/python3))" labsupport/bootstrap.py
 
 env-test:
-	@$(or $(PYTHON),$(error Python 3.11 or newer was not found; say make test PYTHON=/path/to/python3)) labsupport/bootstrap.py --test
+	@"$(or $(PYTHON),$(error Python 3.11 or newer was not found; say make test PYTHON=/path/to/python3))" labsupport/bootstrap.py --test
 
 lab: env
 	@.venv/bin/lab up

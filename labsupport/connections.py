@@ -10,7 +10,6 @@ import contextlib
 import time
 from typing import Any, Self
 
-from kubernetes import client
 from kubernetes.stream import stream
 
 from labsupport import kube, resp, scope
@@ -82,9 +81,8 @@ class Connections:
 
     def _connect(self, node: str) -> Any:
         host, _, port = node.rpartition(":")
-        core = client.CoreV1Api(client.ApiClient(configuration=kube.api_client().configuration))
         channel = stream(
-            core.connect_get_namespaced_pod_exec,
+            kube.fresh_core().connect_get_namespaced_pod_exec,
             self.pod,
             scope.namespace(),
             command=["bash", "-c", _SCRIPT, host, port],

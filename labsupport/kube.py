@@ -13,7 +13,7 @@ from urllib3.exceptions import MaxRetryError
 from labsupport.errors import LabError
 from labsupport.paths import kubeconfig_path
 
-__all__ = ["ApiException", "NotConnected", "api_client", "apps", "core", "resource", "split_reference"]
+__all__ = ["ApiException", "NotConnected", "api_client", "apps", "core", "fresh_core", "resource", "split_reference"]
 
 
 class NotConnected(LabError):
@@ -62,6 +62,15 @@ def core() -> client.CoreV1Api:
     ['lab-control-plane', 'lab-worker', 'lab-worker2']
     """
     return client.CoreV1Api(api_client())
+
+
+def fresh_core() -> client.CoreV1Api:
+    """The core API on a client of its own: the client's stream module replaces the request method of the one it uses.
+
+    >>> fresh_core().api_client is api_client()
+    False
+    """
+    return client.CoreV1Api(client.ApiClient(configuration=api_client().configuration))
 
 
 def apps() -> client.AppsV1Api:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import shlex
 import socket
 from collections.abc import Sequence
+from typing import Any
 
 import urllib3
 import yaml
-from kubernetes import client
 from kubernetes.stream import stream
 
 from labsupport import kube, ports, scope
-from labsupport.errors import LabError
+from labsupport.errors import LabError, readable
 
 
 class CommandFailed(LabError):
@@ -23,25 +23,14 @@ def run(pod: str, command: str | Sequence[str], *, container: str = "", timeout:
     """Run a command in a pod, as `kubectl exec` does, and return what it printed, without the last newline.
 
     A text is given to the container's shell. `timeout` is in seconds. Raises CommandFailed with what it wrote to
-    stderr, ApiException when the pod cannot run it.
+    stderr, Refused when the pod cannot run it.
 
     >>> run("web-0", "hostname")
     'web-0'
     """
     argv = ["sh", "-c", command] if isinstance(command, str) else list(command)
-    channel = stream(
-        # The stream wrapper replaces the client's request method: a client of its own keeps the others whole.
-        _own_core().connect_get_namespaced_pod_exec,
-        pod,
-        scope.namespace(),
-        command=argv,
-        stdout=True,
-        stderr=True,
-        stdin=False,
-        tty=False,
-        _preload_content=False,
-        **({"container": container} if container else {}),
-    )
+    with readable():
+        channel = _exec(pod, argv, container)
     try:
         channel.run_forever(timeout=timeout)
         out, err = channel.read_stdout(timeout=0), channel.read_stderr(timeout=0)
@@ -55,18 +44,33 @@ def run(pod: str, command: str | Sequence[str], *, container: str = "", timeout:
     return str(out).rstrip("\n")
 
 
+def _exec(pod: str, argv: Sequence[str], container: str) -> Any:
+    """An open exec channel, as the client's stream module makes it."""
+    return stream(
+        # The stream wrapper replaces the client's request method: a client of its own keeps the others whole.
+        kube.fresh_core().connect_get_namespaced_pod_exec,
+        pod,
+        scope.namespace(),
+        command=argv,
+        stdout=True,
+        stderr=True,
+        stdin=False,
+        tty=False,
+        _preload_content=False,
+        **({"container": container} if container else {}),
+    )
+
+
 def logs(pod: str, *, container: str = "", tail: int | None = None) -> str:
     """The log of a pod, as `kubectl logs` prints it.
 
     >>> logs("web-0", tail=1)
     'Ready to accept connections tcp'
     """
-    found = kube.core().read_namespaced_pod_log(
-        pod,
-        scope.namespace(),
-        container=container or None,
-        tail_lines=tail,
-    )
+    with readable():
+        found = kube.core().read_namespaced_pod_log(
+            pod, scope.namespace(), container=container or None, tail_lines=tail
+        )
     return str(found).rstrip("\n")
 
 
@@ -122,7 +126,3 @@ def address(node_port: int) -> str:
     '127.0.0.1:30000'
     """
     return f"127.0.0.1:{ports.host_port(node_port)}"
-
-
-def _own_core() -> client.CoreV1Api:
-    return client.CoreV1Api(client.ApiClient(configuration=kube.api_client().configuration))

@@ -168,3 +168,13 @@ def test_a_state_directory_that_is_not_writable_is_named(tmp_path: Path) -> None
     refused = RunningLab(tmp_path / "closed" / "state").lab("up")
     assert refused.returncode == 1
     assert "cannot be used: Permission denied" in refused.stderr and "LAB_STATE" in refused.stderr
+
+
+def test_a_cluster_of_another_version_is_started_anew_and_keeps_its_data(own: RunningLab) -> None:
+    own.kubectl("create", "namespace", "kept")
+    (own.state / "code").write_text("of another version")
+    before = own.status()["pid"]
+    assert "runs this version of the course now" in own.up()
+    assert own.status()["pid"] != before
+    assert "kept" in own.kubectl("get", "namespaces", "--output", "name")
+    assert "was up already" in own.up()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ from labsupport.embedded import doctor, launch, launch_ports, state_directory
 from labsupport.embedded.launch_errors import LaunchError
 
 # What a reset keeps: addresses and keys, so that open notebooks and terminals go on working.
+_CODE = "code"  # the file that says which code the daemon was started from
 _KEPT = ("ports.json", "pki", "kubeconfig", "lock", "cluster.json", "daemon.log")
 
 
@@ -33,9 +35,21 @@ class EmbeddedBackend:
         except LaunchError as error:
             raise CommandError(f"{error}\n`lab doctor` examines this machine.") from error
         backend.record(self.name, self.state)
-        if launched.already:
+        if not launched.already:
+            (self.state / _CODE).write_text(_code())
+            return "The cluster is up: 3 nodes are Ready and DNS answers."
+        if self._runs_this_code():
             return "The cluster was up already."
-        return "The cluster is up: 3 nodes are Ready and DNS answers."
+        progress("the running cluster is of another version of the course; starting it anew")
+        self._stop()
+        self.up(progress)
+        return "The cluster runs this version of the course now; its objects and data are all there."
+
+    def _runs_this_code(self) -> bool:
+        try:
+            return (self.state / _CODE).read_text() == _code()
+        except OSError:
+            return False
 
     def down(self, progress: Progress) -> str:
         """Stop the daemon, and with it every pod; then remove the state. Raises CommandError."""
@@ -91,3 +105,12 @@ class EmbeddedBackend:
             return launch.stop(self.state)
         except LaunchError as error:
             raise CommandError(str(error)) from error
+
+
+def _code() -> str:
+    """A digest of the embedded cluster's code: after an update of the checkout it is another one."""
+    digest = hashlib.sha256()
+    here = Path(__file__).parent
+    for file in sorted(here.rglob("*.py")):
+        digest.update(file.relative_to(here).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()

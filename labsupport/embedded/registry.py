@@ -10,6 +10,7 @@ Reads return the stored objects themselves. They are shared: clone before changi
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import uuid
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
@@ -36,6 +37,8 @@ from labsupport.embedded.objects import (
 from labsupport.embedded.resources import NAMESPACES, NODES, PODS, RESOURCES, Resource
 from labsupport.embedded.selectors import LabelSelector
 from labsupport.embedded.store import HISTORY, Store
+
+log = logging.getLogger(__name__)
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
@@ -444,7 +447,10 @@ class Registry:
         self._history.append(change)
         self._apply(change)
         for callback in (*self._subscribers.get(change.resource, ()), *self._subscribers.get(None, ())):
-            callback(change)
+            try:
+                callback(change)
+            except Exception:  # the write is stored: it has not failed, and the others must hear of it
+                log.exception("a subscriber failed on %s %s", change.type, name_of(change.object))
 
     def _apply(self, change: Change) -> None:
         """Bring the state in memory and the index of dependents up to date."""

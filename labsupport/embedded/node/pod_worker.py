@@ -119,7 +119,10 @@ class PodWorker:
         await self._close_sandbox()
         if not self._gone:
             self.publish(terminal=True)
-        self._clean_up()
+        try:
+            self._clean_up()
+        except OSError:  # a full disk, say; what stays is cleared at the next start
+            log.exception("pod %s: its directory could not be removed", pod_text(self.pod))
         if not self._gone:
             options = DeleteOptions(grace_seconds=0, uid=uid_of(self.pod))
             with contextlib.suppress(ApiError):
