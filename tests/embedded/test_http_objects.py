@@ -189,6 +189,12 @@ async def test_unknown_fields_warn_fail_or_pass(call: Client) -> None:
     assert code == 422 and "fieldValidation" in status["message"]
 
 
+async def test_an_unknown_field_of_control_characters_is_warned_of(call: Client) -> None:
+    body = b'{"metadata": {"name": "a"}, "x\\u001b\\u0000y": 1}'
+    code, _ = await call("POST", MAPS, body, headers={"Content-Type": "application/json"})
+    assert code == 201
+
+
 async def test_a_deprecated_resource_warns_on_every_request(call: Client) -> None:
     _, headers, _ = await call.full("GET", "/api/v1/namespaces/default/endpoints")
     assert "Endpoints is deprecated" in headers["Warning"]

@@ -23,7 +23,8 @@ def headers(content_type: str = JSON_TYPE, warnings: Iterable[str] = ()) -> CIMu
     """The headers of every answer."""
     made = CIMultiDict({"Content-Type": content_type, "Cache-Control": "no-cache, private"})
     for text in dict.fromkeys(warnings):
-        escaped = " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
+        printable = "".join(c if c.isprintable() else " " for c in text)  # no control character may be in a header
+        escaped = " ".join(printable.split()).replace("\\", "\\\\").replace('"', '\\"')
         made.add("Warning", f'299 - "{escaped}"')
     return made
 
