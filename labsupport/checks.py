@@ -31,13 +31,14 @@ def hint(exercise: str, number: int = 1) -> None:
     """Print a hint of an exercise, the first one unless told.
 
     >>> hint("1.1")
-    Hint 1 of 2: look at the order in which the pods became Ready.
+    Hint 1 of 2: look at the order in which the pods became Ready. lab.hint('1.1', 2) says more.
     """
     hints = (_exercises().get(exercise) or {}).get("hints") or []
     if not 1 <= number <= len(hints):
         print(f"{exercise} has {len(hints)} hints.")
         return
-    print(f"Hint {number} of {len(hints)}: {hints[number - 1]}")
+    more = f" lab.hint({exercise!r}, {number + 1}) says more." if number < len(hints) else ""
+    print(f"Hint {number} of {len(hints)}: {hints[number - 1]}{more}")
 
 
 def exercises() -> dict[str, dict[str, Any]]:
@@ -75,7 +76,7 @@ def _verdict(exercise: str, entry: dict[str, Any] | None, answer: object) -> str
 def _same(answer: object, expected: object) -> bool:
     """Equality that forgives case and blanks in texts, tuples for lists, and ignores order only in sets."""
     if isinstance(expected, str):
-        return isinstance(answer, str) and " ".join(answer.lower().split()) == " ".join(expected.lower().split())
+        return isinstance(answer, str) and _plain(answer) == _plain(expected)
     if isinstance(expected, bool) or isinstance(answer, bool):
         return type(answer) is type(expected) and answer == expected
     if isinstance(expected, list):
@@ -85,6 +86,11 @@ def _same(answer: object, expected: object) -> bool:
             return False
         return all(_same(a, e) for a, e in zip(answer, expected, strict=True))
     return bool(answer == expected)
+
+
+def _plain(text: str) -> str:
+    """A text without what does not matter: case, blanks, a full stop or quotes around it."""
+    return " ".join(text.lower().split()).strip(" .\"'`")
 
 
 def _shown(answer: object) -> str:
@@ -101,4 +107,4 @@ def _kind_of(value: object) -> str:
     ):
         if isinstance(value, types):
             return name
-    return f"a {type(value).__name__}"
+    return "nothing (None)" if value is None else f"something else ({type(value).__name__})"

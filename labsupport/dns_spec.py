@@ -70,7 +70,7 @@ def _cluster_ip(zone: str, address: str) -> Iterable[Wanted]:
     yield "2.3.2", "a named port has a SRV record", f"_client._tcp.{name}", "SRV", [f"0 100 6379 {name}."]
     yield "2.3.2", "of its own protocol only", f"_client._udp.{name}", "SRV", [DENIED]
     yield "2.3.3", "the address leads back to the name", _reverse(address), "PTR", [f"{name}."]
-    yield "2.3", "its pods have no names below it", f"db-0.{name}", "A", [DENIED]
+    yield "-", "a pod of another subdomain has no name below it", f"db-0.{name}", "A", [DENIED]
 
 
 def _headless(zone: str, pods: list[_Endpoint]) -> Iterable[Wanted]:

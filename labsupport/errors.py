@@ -42,6 +42,7 @@ def refused(error: ApiException) -> Refused:
         status = json.loads(body)
     except ValueError:
         status = {}
-    return Refused(
-        int(error.status or 0), str(status.get("reason", "")), str(status.get("message") or body or error.reason)
-    )
+    message = str(status.get("message") or body or error.reason)
+    if error.status == 404:
+        message += ". Was a cell before this one left out? The chapter's first cell starts it afresh."
+    return Refused(int(error.status or 0), str(status.get("reason", "")), message)

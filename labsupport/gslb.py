@@ -20,7 +20,7 @@ _HEAD = (
 class Balancer:
     """Serves one name whose SRV records are the sites in good health, the first site of them only.
 
-    >>> with Balancer({"a": ("127.0.0.1", 30008), "b": ("127.0.0.1", 30009)}, ttl=5) as balancer:
+    >>> with Balancer({"a": ("127.0.0.1", 30020), "b": ("127.0.0.1", 30021)}, ttl=5) as balancer:
     ...     balancer.answer
     'a'
     """
