@@ -11,8 +11,8 @@ from labsupport import errors, kube, learner
 MARK = "course.lab/cordoned"
 
 
-def cordon(node: str) -> None:
-    """Let no new pod come to a node until `uncordon`, as `kubectl cordon` does. Raises Refused.
+def cordon(node: str, *, quiet: bool = False) -> None:
+    """Let no new pod come to a node until `uncordon`, as `kubectl cordon` does; `quiet` prints nothing. Raises Refused.
 
     >>> cordon("lab-worker")
     the node takes no new pods
@@ -20,7 +20,8 @@ def cordon(node: str) -> None:
     with errors.readable():
         if not kube.core().read_node(node).spec.unschedulable:
             _patch(node, mark=_whose(), unschedulable=True)
-    print("the node takes no new pods")
+    if not quiet:
+        print("the node takes no new pods")
 
 
 def uncordon() -> None:

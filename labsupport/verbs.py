@@ -84,10 +84,10 @@ def delete(
         print(f"{reference} deleted" if wait else f"{reference} deletion asked for")
 
 
-def evict(pod: str) -> None:
+def evict(pod: str, *, quiet: bool = False) -> None:
     """Ask for a pod's eviction, as `kubectl drain` does for each pod of a node: its PodDisruptionBudget decides.
 
-    Raises Refused, with status 429 when the budget has nothing left.
+    `quiet` prints nothing. Raises Refused, with status 429 when the budget has nothing left.
 
     >>> evict("web-0")
     pod/web-0 evicted
@@ -95,7 +95,8 @@ def evict(pod: str) -> None:
     body = client.V1Eviction(metadata=client.V1ObjectMeta(name=pod))
     with errors.readable():
         kube.core().create_namespaced_pod_eviction(pod, scope.namespace(), body)
-    print(f"pod/{pod} evicted")
+    if not quiet:
+        print(f"pod/{pod} evicted")
 
 
 def objects(word: str, selector: str = "") -> list[Any]:

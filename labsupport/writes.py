@@ -19,6 +19,7 @@ from labsupport.errors import LabError
 from labsupport.kube import ApiException
 
 ACKNOWLEDGED, REFUSED, UNANSWERED = "acknowledged", "refused", "unanswered"
+NEWS = {"+sdown": "a voter misses it", "+odown": "two agree", "+switch-master": "a new primary is named"}
 PATIENCE = 0.4  # seconds that one write waits for its answer
 
 
@@ -128,6 +129,14 @@ class Writes:
         """Note a moment, for the figure."""
         with self._news:
             self._marks.append((time.monotonic() - self._began, text))
+
+    def hear(self, event: dict[str, Any]) -> None:
+        """Mark a voter's news about the primary, as its channel carries it: the first of each kind, while writing."""
+        text = NEWS.get(event["channel"], "")
+        of_primary = event["data"].startswith(("master ", "redis "))
+        with self._news:
+            if text and of_primary and not self._stopping.is_set() and text not in [t for _, t in self._marks]:
+                self.mark(text)
 
     def count(self, outcome: str) -> int:
         """How many writes had that outcome."""

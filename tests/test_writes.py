@@ -103,6 +103,15 @@ def test_lost_are_the_acknowledged_that_the_server_does_not_have(server: Server)
     assert len(writes.lost(Half())) == (acknowledged + 1) // 2  # type: ignore[arg-type]
 
 
+def test_the_first_news_of_each_kind_about_the_primary_is_marked(server: Server) -> None:
+    with Writes(30005, "secret", rate=200) as writes:
+        for data in ("slave redis-1.redis:6379", "master redis redis-0.redis 6379", "master redis redis-0.redis 6379"):
+            writes.hear({"channel": "+sdown", "data": data})
+        writes.hear({"channel": "+switch-master", "data": "redis redis-0.redis 6379 redis-1.redis 6379"})
+    writes.hear({"channel": "+odown", "data": "master redis redis-0.redis 6379"})  # too late for this load
+    assert [text for _, text in writes.marks] == ["a voter misses it", "a new primary is named"]
+
+
 def test_a_question_that_fails_is_asked_again(server: Server) -> None:
     client, answers = connect(30005, "secret"), iter([redis.ConnectionError("away"), "yes"])
 
