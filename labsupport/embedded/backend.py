@@ -30,13 +30,14 @@ class EmbeddedBackend:
         if sys.platform != "linux":
             raise CommandError(f"the embedded cluster needs Linux, this is {sys.platform}. Elsewhere use CLUSTER=kind.")
         state_directory.prepare(self.state)
+        if not launch.is_running(self.state):
+            (self.state / _CODE).write_text(_code())
         try:
             launched = launch.start(self.state, progress=progress)
         except LaunchError as error:
             raise CommandError(f"{error}\n`lab doctor` examines this machine.") from error
         backend.record(self.name, self.state)
         if not launched.already:
-            (self.state / _CODE).write_text(_code())
             return "The cluster is up: 3 nodes are Ready and DNS answers."
         if self._runs_this_code():
             return "The cluster was up already."

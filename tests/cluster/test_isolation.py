@@ -6,8 +6,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from conftest import Namespace
 from manifests import claim, pod, shell
+
+from conftest import Namespace
 
 
 @pytest.fixture

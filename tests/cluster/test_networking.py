@@ -11,9 +11,10 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
-from conftest import Namespace
 from manifests import pod, service, shell, web, workload
 from running_lab import RunningLab
+
+from conftest import Namespace
 
 FETCH = "curl -s --max-time 5 "
 

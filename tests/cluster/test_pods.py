@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from conftest import Namespace
 from manifests import FOREVER, claim, pod, service, shell
+
+from conftest import Namespace
 
 
 def mount(name: str, path: str, **more: Any) -> dict[str, Any]:

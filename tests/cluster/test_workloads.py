@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from conftest import Namespace
 from manifests import claim, service, shell, valkey, web, workload
+
+from conftest import Namespace
 
 
 def uids(space: Namespace, app: str) -> dict[str, str]:
