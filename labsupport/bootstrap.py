@@ -93,13 +93,26 @@ def _make_venv() -> None:
         ) from error
     bundled = subprocess.run([PYTHON, "-m", "ensurepip", "--default-pip"], capture_output=True, text=True)
     if bundled.returncode != 0:
-        print("This Python has no ensurepip; fetching pip from the package index ...", flush=True)
-        _pip_from_index()
+        print("This Python has no ensurepip; bringing pip in by other means ...", flush=True)
+        _pip_without_ensurepip()
 
 
-def _pip_from_index() -> None:
+def _pip_without_ensurepip() -> None:
+    """Let the system's pip install pip; where there is none, take it from the index that PIP_INDEX_URL names."""
+    by_system = [sys.executable, "-m", "pip", "--python", PYTHON, "install", "--quiet", "pip"]
+    if subprocess.run(by_system, capture_output=True).returncode == 0:
+        return
+    index = os.environ.get("PIP_INDEX_URL", "").rstrip("/")
+    if not index:
+        raise BootstrapError(
+            "this Python has neither ensurepip nor pip. Install one, e.g. with `sudo apt install python3-venv`; or, "
+            "without root, name your package index: `make lab PIP_INDEX_URL=https://...`."
+        )
+    _pip_from_index(index)
+
+
+def _pip_from_index(index: str) -> None:
     """Install pip into the environment from its own wheel, which can run as it is."""
-    index = (os.environ.get("PIP_INDEX_URL") or "").rstrip("/")
     request = urllib.request.Request(f"{index}/pip/", headers={"Accept": "application/vnd.pypi.simple.v1+json"})
     wheel = VENV / "pip.whl"
     try:
