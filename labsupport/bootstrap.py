@@ -99,7 +99,7 @@ def _make_venv() -> None:
 
 def _pip_without_ensurepip() -> None:
     """Let the system's pip install pip; where there is none, take it from the index that PIP_INDEX_URL names."""
-    by_system = [sys.executable, "-m", "pip", "--python", PYTHON, "install", "--quiet", "pip"]
+    by_system: list[str | Path] = [sys.executable, "-m", "pip", "--python", PYTHON, "install", "--quiet", "pip"]
     if subprocess.run(by_system, capture_output=True).returncode == 0:
         return
     index = os.environ.get("PIP_INDEX_URL", "").rstrip("/")
