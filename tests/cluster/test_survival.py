@@ -37,7 +37,7 @@ class Processes:
     def __init__(self, lab: RunningLab) -> None:
         self.daemon = int(lab.status()["pid"])
         self.all = [self.daemon, *descendants(self.daemon)]
-        self._held = [os.pidfd_open(pid) for pid in self.all]
+        self._held = held(self.all)
         self.namespaces = {os.readlink(f"/proc/{self.daemon}/ns/{kind}") for kind in ("net", "mnt", "pid", "user")}
 
     def kill(self) -> None:
@@ -56,11 +56,21 @@ class Processes:
 
 
 def descendants(pid: int) -> list[int]:
+    """All processes below one. Some end while they are looked at: the commands of probes come and go."""
     children: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(OSError):
-            children += map(int, (task / "children").read_text().split())
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            children += [int(child) for child in (task / "children").read_text().split()]
     return children + [grandchild for child in children for grandchild in descendants(child)]
+
+
+def held(pids: list[int]) -> list[int]:
+    """A descriptor for each process that is still there."""
+    descriptors = []
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            descriptors.append(os.pidfd_open(pid))
+    return descriptors
 
 
 def namespaces_in_use() -> set[str]:
