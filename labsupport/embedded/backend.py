@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sys
@@ -31,7 +32,8 @@ class EmbeddedBackend:
             raise CommandError(f"the embedded cluster needs Linux, this is {sys.platform}. Elsewhere use CLUSTER=kind.")
         state_directory.prepare(self.state)
         if not launch.is_running(self.state):
-            (self.state / _CODE).write_text(_code())
+            with contextlib.suppress(OSError):  # a full disk: the start says so, with its remedy
+                (self.state / _CODE).write_text(_code())
         try:
             launched = launch.start(self.state, progress=progress)
         except LaunchError as error:
