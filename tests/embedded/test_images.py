@@ -37,6 +37,7 @@ def test_what_is_no_reference_is_an_invalid_image_name(given: str) -> None:
     [
         *("valkey/valkey:8", "valkey/valkey:8.1", "valkey/valkey:8.1.4-alpine", "docker.io/valkey/valkey:8-bookworm"),
         *("nginx", "nginx:1.31", "nginx:1.31-alpine", "nginx:1.31.3-alpine-slim", "nginx:alpine", "nginx:mainline"),
+        *("traefik:v3.7.15", "traefik:v3.7", "traefik:3", "envoyproxy/envoy:v1.40.0", "envoyproxy/envoy:v1.40-latest"),
         *("busybox", "busybox:1.37", "registry.k8s.io/pause:3.10", f"nginx@{DIGEST}"),
     ],
 )
@@ -46,7 +47,10 @@ def test_these_images_are_there(name: str) -> None:
     assert all(program.source.is_file() for program in found.programs)
 
 
-@pytest.mark.parametrize("name", ["nosuch:1", "valkey/valkey:9", "nginx:1.2.3", "nginx:1.310", "valkey/valkey"])
+@pytest.mark.parametrize(
+    "name",
+    ["nosuch:1", "valkey/valkey:9", "nginx:1.2.3", "nginx:1.310", "valkey/valkey", "traefik:v2.11", "envoyproxy/envoy"],
+)
 def test_other_images_are_not_found_in_containerds_words(name: str) -> None:
     with pytest.raises(ImageNotFound) as error:
         images.resolve(name)

@@ -40,6 +40,18 @@ exec "$program" "$@" --protected-mode no
 """
 
 
+def bare_options_mean(program: str) -> str:
+    """The entrypoint of images whose one program may be left out before its options."""
+    return f"""\
+#!/bin/sh
+set -e
+case "$1" in
+-*) set -- {program} "$@" ;;
+esac
+exec "$@"
+"""
+
+
 PAUSE = """\
 #!/bin/sh
 trap 'exit 0' TERM INT

