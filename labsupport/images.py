@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-IMAGES = ("valkey/valkey:8.1.8", "nginx:1.31.3")
+IMAGES = ("valkey/valkey:8.1.8", "nginx:1.31.3", "traefik:v3.7.15", "envoyproxy/envoy:v1.40.0")
 
 
 def full_name(image: str) -> str:

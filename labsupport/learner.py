@@ -43,12 +43,17 @@ def labels() -> dict[str, str]:
     return {LABEL: mine} if mine else {}
 
 
+def is_for_all(document: dict[str, Any]) -> bool:
+    """Whether an object is one for the whole cluster, whoever was the first to make it: a kind that is added to it."""
+    return str(document["kind"]) == "CustomResourceDefinition"
+
+
 def adapted(document: dict[str, Any], live: dict[str, Any] | None, *, namespaced: bool) -> dict[str, Any]:
     """A manifest as it is sent to a shared cluster, given the object that is there already (or None).
 
     Outside of namespaces it gets the learner's label. Raises LabError where the object there is somebody else's.
     """
-    if not prefix():
+    if not prefix() or is_for_all(document):
         return document
     metadata = live["metadata"] if live else {}
     if not namespaced:

@@ -153,6 +153,7 @@ _TESTS: dict[tuple[str, str], Callable[[Object], bool]] = {
     ("StatefulSet", "Complete"): _rolled_out,
     ("Deployment", "Complete"): _rolled_out,
     **{(kind, "Observed"): _observed for kind in SETS},
+    ("CustomResourceDefinition", "Established"): lambda found: _condition(found, "Established"),
     ("Namespace", "Active"): lambda found: _status(found).get("phase") == "Active",
     ("PersistentVolumeClaim", "Bound"): lambda found: _status(found).get("phase") == "Bound",
     ("PersistentVolumeClaim", "Pending"): lambda found: _status(found).get("phase") == "Pending",

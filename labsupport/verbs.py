@@ -150,6 +150,8 @@ def _apply_one(document: dict[str, Any]) -> str:
         if error.status != 404:
             raise
         live = None
+    if live is not None and learner.is_for_all(document) and learner.prefix():
+        return "unchanged"  # others use it as it is
     document = learner.adapted(document, live, namespaced=resource.namespaced)
     options = {"name": name, "namespace": space, "field_manager": MANAGER, "force_conflicts": True}
     try:

@@ -25,8 +25,9 @@ def wait(reference: str, state: str = "Ready", *, timeout: float = 60, quiet: bo
     States: Ready, Running, Pending, Succeeded, Failed, Bound, Deleted, Complete (a rollout, up to its partition),
     Observed (a set whose controller has acted on the last change), Stuck (a pod that cannot start), Unschedulable
     (a pod that no node takes); of a set "2 ready", and "1 left" when no more pods than that exist, stopping ones
-    included; of a PodDisruptionBudget "1 allowed". Fails early when the state cannot come any more, for example
-    when an image cannot be pulled. `timeout` is in seconds. Raises WaitFailed, ValueError.
+    included; of a PodDisruptionBudget "1 allowed"; of a custom kind Established (it is served). Fails early when the
+    state cannot come any more, for example when an image cannot be pulled. `timeout` is in seconds.
+    Raises WaitFailed, ValueError.
 
     >>> wait("statefulset/web", "Ready")
     statefulset/web is Ready

@@ -55,6 +55,12 @@ def test_what_is_in_no_namespace_gets_the_learners_label() -> None:
 
 
 @pytest.mark.usefixtures("shared")
+def test_a_custom_kind_is_for_all_learners_and_carries_no_ones_label() -> None:
+    kind = {"kind": "CustomResourceDefinition", "metadata": {"name": "routes.example.com"}}
+    assert learner.is_for_all(kind) and learner.adapted(kind, None, namespaced=False) == kind
+
+
+@pytest.mark.usefixtures("shared")
 def test_a_service_that_went_without_its_node_ports_goes_on_without() -> None:
     changed = learner.without_node_ports(SERVICE)
     assert learner.adapted(SERVICE, None, namespaced=True) == SERVICE
