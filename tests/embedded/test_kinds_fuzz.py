@@ -73,6 +73,10 @@ _VALID: dict[str, JSON] = {
     "replicasets": {"spec": _WORKLOAD},
     "deployments": {"spec": _WORKLOAD},
     "statefulsets": {"spec": _WORKLOAD},
+    "rolebindings": {"roleRef": {"kind": "Role", "name": "reader"}},
+    "clusterrolebindings": {"roleRef": {"kind": "ClusterRole", "name": "reader"}},
+    "ingresses": {"spec": {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}}},
+    "ingressclasses": {"spec": {"controller": "example.com/proxy"}},
     "jobs": {"spec": {"template": {"spec": {**_POD, "restartPolicy": "Never"}}}},
 }
 

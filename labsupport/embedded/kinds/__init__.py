@@ -8,16 +8,21 @@ from labsupport.embedded.kinds.deployments import DeploymentKind
 from labsupport.embedded.kinds.endpoints import EndpointsKind
 from labsupport.embedded.kinds.endpointslices import EndpointSliceKind
 from labsupport.embedded.kinds.events import EventKind
+from labsupport.embedded.kinds.ingressclasses import IngressClassKind
+from labsupport.embedded.kinds.ingresses import IngressKind
 from labsupport.embedded.kinds.jobs import JobKind
 from labsupport.embedded.kinds.kind import Kind
 from labsupport.embedded.kinds.leases import LeaseKind
 from labsupport.embedded.kinds.namespaces import NamespaceKind
+from labsupport.embedded.kinds.networkpolicies import NetworkPolicyKind
 from labsupport.embedded.kinds.nodes import NodeKind
 from labsupport.embedded.kinds.persistentvolumeclaims import PersistentVolumeClaimKind
 from labsupport.embedded.kinds.persistentvolumes import PersistentVolumeKind
 from labsupport.embedded.kinds.poddisruptionbudgets import PodDisruptionBudgetKind
 from labsupport.embedded.kinds.pods import PodKind
 from labsupport.embedded.kinds.replicasets import ReplicaSetKind
+from labsupport.embedded.kinds.rolebindings import ClusterRoleBindingKind, RoleBindingKind
+from labsupport.embedded.kinds.roles import ClusterRoleKind, RoleKind
 from labsupport.embedded.kinds.secrets import SecretKind
 from labsupport.embedded.kinds.serviceaccounts import ServiceAccountKind
 from labsupport.embedded.kinds.services import ServiceKind
@@ -46,6 +51,13 @@ _KINDS: tuple[Kind, ...] = (
     ControllerRevisionKind(),
     JobKind(),
     PodDisruptionBudgetKind(),
+    RoleKind(),
+    RoleBindingKind(),
+    ClusterRoleKind(),
+    ClusterRoleBindingKind(),
+    IngressKind(),
+    IngressClassKind(),
+    NetworkPolicyKind(),
 )
 
 KINDS: dict[Resource, Kind] = {kind.resource: kind for kind in _KINDS}

@@ -10,7 +10,16 @@ from labsupport.embedded import field
 from labsupport.embedded.field import FieldError
 from labsupport.embedded.kinds import names
 from labsupport.embedded.objects import JSON
-from labsupport.embedded.resources import NAMESPACES, SERVICES, STATEFUL_SETS, Resource
+from labsupport.embedded.resources import (
+    CLUSTER_ROLE_BINDINGS,
+    CLUSTER_ROLES,
+    NAMESPACES,
+    ROLE_BINDINGS,
+    ROLES,
+    SERVICES,
+    STATEFUL_SETS,
+    Resource,
+)
 
 if TYPE_CHECKING:
     from labsupport.embedded.kinds.kind import Kind
@@ -23,6 +32,7 @@ _NAME_RULES: dict[Resource, names.NameRule] = {
     NAMESPACES: names.dns_label,
     SERVICES: names.dns_1035_label,
     STATEFUL_SETS: names.dns_label,
+    **dict.fromkeys((ROLES, ROLE_BINDINGS, CLUSTER_ROLES, CLUSTER_ROLE_BINDINGS), names.path_segment),
 }
 _STANDARD_FINALIZERS = ("kubernetes", "orphan", "foregroundDeletion")
 

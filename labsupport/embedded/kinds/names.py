@@ -16,6 +16,8 @@ _SUBDOMAIN = _LABEL + r"(\." + _LABEL + ")*"
 _LABEL_1035 = "[a-z]([-a-z0-9]*[a-z0-9])?"
 _QUALIFIED_NAME = "([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _LABEL_VALUE = f"({_QUALIFIED_NAME})?"
+_WILDCARD = r"\*\." + _SUBDOMAIN
+_HTTP_PATH = r"[A-Za-z0-9/\-._~%!$&'()*+,;=:]+"
 _KEY = "[-._a-zA-Z0-9]+"
 
 LABEL_MAX_LENGTH = 63  # bytes, of a DNS label, of a label's name and of its value
@@ -40,13 +42,17 @@ _LABEL_VALUE_TEXT = (
     "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', "
     "and must start and end with an alphanumeric character"
 )
+_WILDCARD_TEXT = (
+    "a wildcard DNS-1123 subdomain must start with '*.', followed by a valid DNS subdomain, which must consist of "
+    "lower case alphanumeric characters, '-' or '.' and end with an alphanumeric character"
+)
 _KEY_TEXT = "a valid config key must consist of alphanumeric characters, '-', '_' or '.'"
 
 
 def _mismatch(text: str, pattern: str, *examples: str) -> str:
     """The message of validation.RegexError (the comma before `or` is upstream's)."""
     quoted = " or ".join(f"'{example}', " for example in examples)
-    return f"{text} (e.g. {quoted}regex used for validation is '{pattern}')"
+    return f"{text} ({'e.g. ' if examples else ''}{quoted}regex used for validation is '{pattern}')"
 
 
 def _too_long(value: str, limit: int) -> list[str]:
@@ -140,6 +146,30 @@ def port_name(value: str) -> list[str]:
     if value.startswith("-") or value.endswith("-"):
         errors.append("must not begin or end with a hyphen")
     return errors
+
+
+def wildcard_subdomain(value: str) -> list[str]:
+    """A DNS subdomain behind `*.`: the host of an Ingress."""
+    errors = _too_long(value, SUBDOMAIN_MAX_LENGTH)
+    if not re.fullmatch(_WILDCARD, value):
+        errors.append(_mismatch(_WILDCARD_TEXT, _WILDCARD, "*.example.com"))
+    return errors
+
+
+def domain_prefixed_path(value: str) -> list[str]:
+    """A domain and a path behind it: `example.com/controller`."""
+    domain, slash, path = value.partition("/")
+    if not slash or not domain or not path:
+        return ['must be a domain-prefixed path (such as "acme.io/foo")']
+    errors = subdomain(domain)
+    return errors if re.fullmatch(_HTTP_PATH, path) else [*errors, _mismatch("Invalid path", _HTTP_PATH)]
+
+
+def path_segment(name: str, prefix: bool = False) -> list[str]:
+    """What can be a part of a URL's path: the name rule of roles and bindings (api/validation/path/name.go)."""
+    if name in (".", ".."):
+        return [f"may not be '{name}'"]
+    return [f"may not contain '{part}'" for part in "/%" if part in name]
 
 
 def _dots(value: str) -> list[str]:
