@@ -20,6 +20,7 @@ from pathlib import Path
 
 from labsupport.embedded import inherited, settings
 from labsupport.embedded.controllers import bootstrap
+from labsupport.embedded.controllers.clusterrole_aggregation import ClusterRoleAggregationController
 from labsupport.embedded.controllers.controller import Controller
 from labsupport.embedded.controllers.deployment import DeploymentController
 from labsupport.embedded.controllers.disruption import DisruptionController
@@ -183,6 +184,7 @@ def _controllers(registry: Registry, pki: Pki, agent: NodeAgent) -> list[Control
         TaintEvictionController(registry),
         PodGarbageCollector(registry),
         DisruptionController(registry),
+        ClusterRoleAggregationController(registry),
     ]
 
 

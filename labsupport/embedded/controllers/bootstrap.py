@@ -1,7 +1,7 @@
-"""The objects that are there before anyone asks for them: namespaces, the storage class, the cluster's own services.
+"""The objects that are there before anyone asks for them: namespaces, storage class, roles, the cluster's own services.
 
 The API server and kubeadm make the first (pkg/controlplane/controller), kind the storage class. Safe to repeat:
-what exists is left as it is, except for endpoints that have moved.
+what exists is left as it is, except for endpoints that have moved and default roles that were made smaller.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from labsupport.embedded import settings
 from labsupport.embedded.controllers.volume_matching import DEFAULT_CLASS
 from labsupport.embedded.controllers.volume_provisioning import PROVISIONER
 from labsupport.embedded.objects import JSON, clone, name_of, namespace_of
+from labsupport.embedded.rbac import reconciliation
 from labsupport.embedded.resources import (
     ENDPOINT_SLICES,
     ENDPOINTS,
@@ -35,6 +36,7 @@ def bootstrap(registry: Registry) -> None:
     for name in SYSTEM_NAMESPACES:
         _ensure(registry, NAMESPACES, {"metadata": {"name": name}})
     _ensure(registry, STORAGE_CLASSES, storage_class())
+    reconciliation.reconcile(registry)
     for resource, obj in (*api_service(), *dns_services()):
         _ensure(registry, resource, obj)
 

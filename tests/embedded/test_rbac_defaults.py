@@ -1,0 +1,112 @@
+"""The default roles: there from the start, mended at each start, and gathered by their labels."""
+
+from __future__ import annotations
+
+import pytest
+from control_plane import ControlPlane
+from rbac_objects import empty_registry, group, role, rule
+
+from labsupport.embedded.controllers.clusterrole_aggregation import ClusterRoleAggregationController
+from labsupport.embedded.objects import JSON, labels_of, name_of
+from labsupport.embedded.rbac import policy, reconciliation
+from labsupport.embedded.rbac.attributes import ANONYMOUS, AUTHENTICATED, Attributes, User, account_groups
+from labsupport.embedded.rbac.authorizer import Authorizer
+from labsupport.embedded.rbac.rules import rules_of
+from labsupport.embedded.registry import Registry
+from labsupport.embedded.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
+
+DEFAULT_ACCOUNT = User("system:serviceaccount:default:default", (*account_groups("default"), AUTHENTICATED))
+
+
+@pytest.fixture
+def registry() -> Registry:
+    registry = empty_registry()
+    reconciliation.reconcile(registry)
+    return registry
+
+
+@pytest.mark.parametrize(
+    ("who", "wanted", "allowed"),
+    [
+        (ANONYMOUS, Attributes("get", path="/version"), True),
+        (ANONYMOUS, Attributes("get", path="/apis"), False),
+        (DEFAULT_ACCOUNT, Attributes("get", path="/apis/apps/v1"), True),
+        (DEFAULT_ACCOUNT, Attributes("get", path="/openapi/v3"), True),
+        (DEFAULT_ACCOUNT, Attributes("get", path="/metrics"), False),
+        (DEFAULT_ACCOUNT, Attributes("create", "authorization.k8s.io", "selfsubjectrulesreviews"), True),
+        (DEFAULT_ACCOUNT, Attributes("create", "authorization.k8s.io", "subjectaccessreviews"), False),
+        (DEFAULT_ACCOUNT, Attributes("list", "", "pods", namespace="default"), False),
+        (
+            User("x", ("kubeadm:cluster-admins",)),
+            Attributes("delete", "apps", "deployments", namespace="default"),
+            True,
+        ),
+    ],
+)
+def test_who_may_what_from_the_start(registry: Registry, who: User, wanted: Attributes, allowed: bool) -> None:
+    assert Authorizer(registry).authorize(who, wanted).allowed is allowed
+
+
+def test_reconciling_again_writes_nothing(registry: Registry) -> None:
+    before = registry.revision
+    reconciliation.reconcile(registry)
+    assert registry.revision == before
+
+
+def test_what_was_taken_away_comes_back_and_what_was_added_stays(registry: Registry) -> None:
+    extra = rule("get", "widgets", "example.com")
+    registry.modify(CLUSTER_ROLES, "", "system:basic-user", lambda new: new.update(rules=[extra]))
+    registry.modify(CLUSTER_ROLE_BINDINGS, "", "system:discovery", lambda new: new.update(subjects=[group("dev")]))
+    registry.delete(CLUSTER_ROLES, "", "view")
+    reconciliation.reconcile(registry)
+    assert extra in registry.get(CLUSTER_ROLES, "", "system:basic-user")["rules"]
+    asked = Attributes("create", "authentication.k8s.io", "selfsubjectreviews")
+    assert Authorizer(registry).authorize(DEFAULT_ACCOUNT, asked).allowed
+    subjects = registry.get(CLUSTER_ROLE_BINDINGS, "", "system:discovery")["subjects"]
+    assert [subject["name"] for subject in subjects] == ["dev", AUTHENTICATED]
+    assert registry.find(CLUSTER_ROLES, "", "view")
+
+
+def test_a_role_that_opted_out_is_left_alone(registry: Registry) -> None:
+    def shrink(new: JSON) -> None:
+        new["metadata"]["annotations"][policy.AUTO_UPDATE] = "false"
+        new["rules"] = []
+
+    registry.modify(CLUSTER_ROLES, "", "system:basic-user", shrink)
+    reconciliation.reconcile(registry)
+    assert registry.get(CLUSTER_ROLES, "", "system:basic-user")["rules"] == []
+
+
+def test_a_binding_to_another_role_is_made_anew(registry: Registry) -> None:
+    registry.delete(CLUSTER_ROLE_BINDINGS, "", "system:discovery")
+    wrong = {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"}
+    registry.create(CLUSTER_ROLE_BINDINGS, {"metadata": {"name": "system:discovery"}, "roleRef": wrong})
+    reconciliation.reconcile(registry)
+    assert registry.get(CLUSTER_ROLE_BINDINGS, "", "system:discovery")["roleRef"]["name"] == "system:discovery"
+
+
+def test_admin_holds_edit_and_edit_holds_view() -> None:
+    cluster = ControlPlane(ClusterRoleAggregationController)
+    cluster.settle()
+    rules = {name_of(r): set(rules_of(r)) for r in cluster.registry.list(CLUSTER_ROLES)}
+    assert rules["view"] == rules["system:aggregate-to-view"]
+    assert rules["edit"] == rules["system:aggregate-to-edit"] | rules["view"]
+    assert rules["admin"] == rules["system:aggregate-to-admin"] | rules["edit"]
+
+
+def test_a_labelled_role_joins_and_leaves() -> None:
+    cluster = ControlPlane(ClusterRoleAggregationController)
+    widgets = rule("get list watch", "widgets", "example.com")
+    mine = role("widgets", widgets)
+    mine["metadata"]["labels"] = {"rbac.authorization.k8s.io/aggregate-to-view": "true"}
+    cluster.registry.create(CLUSTER_ROLES, mine)
+    cluster.settle()
+    for name in ("view", "edit", "admin"):
+        assert widgets in cluster.registry.get(CLUSTER_ROLES, "", name)["rules"]
+    before = cluster.registry.revision
+    cluster.settle()
+    assert cluster.registry.revision == before
+    cluster.registry.modify(CLUSTER_ROLES, "", "widgets", lambda new: labels_of(new).clear())
+    cluster.settle()
+    for name in ("view", "edit", "admin"):
+        assert widgets not in cluster.registry.get(CLUSTER_ROLES, "", name)["rules"]
