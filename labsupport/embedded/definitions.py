@@ -22,6 +22,12 @@ _FILE = "kubernetes-json-schema/v1.36.0-local/_definitions.json"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 # Types that requests and answers use without being resources of their own.
 _EXTRA_ROOTS = (
+    "io.k8s.api.authentication.v1.SelfSubjectReview",
+    "io.k8s.api.authentication.v1.TokenReview",
+    "io.k8s.api.authorization.v1.LocalSubjectAccessReview",
+    "io.k8s.api.authorization.v1.SelfSubjectAccessReview",
+    "io.k8s.api.authorization.v1.SelfSubjectRulesReview",
+    "io.k8s.api.authorization.v1.SubjectAccessReview",
     "io.k8s.api.autoscaling.v1.Scale",
     "io.k8s.api.policy.v1.Eviction",
     _META + "DeleteOptions",

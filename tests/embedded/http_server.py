@@ -21,6 +21,7 @@ from labsupport.embedded.http.server import Server, serve
 from labsupport.embedded.objects import JSON
 from labsupport.embedded.pki import Pki
 from labsupport.embedded.podruntime import STDERR, STDOUT, LogOptions
+from labsupport.embedded.rbac import reconciliation
 from labsupport.embedded.registry import Registry
 from labsupport.embedded.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS
 from labsupport.embedded.store import Store
@@ -183,10 +184,11 @@ class ApiServer:
 
 @contextlib.asynccontextmanager
 async def running(directory: Path) -> AsyncIterator[ApiServer]:
-    """A server with an empty store, the namespace default and its service account."""
+    """A server whose store has the default roles, the namespace default and its service account."""
     registry, runtime, pki = Registry(Store(":memory:")), FakeRuntime(), Pki(directory / "pki")
     registry.create(NAMESPACES, {"metadata": {"name": "default"}})
     registry.create(SERVICE_ACCOUNTS, {"metadata": {"name": "default", "namespace": "default"}})
+    reconciliation.reconcile(registry)
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     api = ApiServer(registry, runtime, pki, listener.getsockname()[1], directory)

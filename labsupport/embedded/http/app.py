@@ -16,6 +16,7 @@ from labsupport.embedded.http import (
     discovery,
     documents,
     eviction,
+    impersonation,
     logs,
     portforward,
     reading,
@@ -37,9 +38,11 @@ from labsupport.embedded.http.call import (
 )
 from labsupport.embedded.http.options import boolean
 from labsupport.embedded.http.responses import error_response, internal_error, json_response
-from labsupport.embedded.http.users import ANONYMOUS, User, authenticate
+from labsupport.embedded.http.users import authenticate
 from labsupport.embedded.pki import Pki
 from labsupport.embedded.podruntime import PodRuntime
+from labsupport.embedded.rbac.attributes import ANONYMOUS, User
+from labsupport.embedded.rbac.authorizer import Authorizer
 from labsupport.embedded.registry import Registry
 
 Handler = Callable[[Call], Awaitable[web.StreamResponse]]
@@ -89,7 +92,7 @@ def create_app(
 ) -> web.Application:
     """The API server as an application. `is_ready` decides what /readyz answers."""
     app = web.Application(client_max_size=body.LIMIT)
-    app[SERVICES] = Services(registry, runtime, pki, is_ready)
+    app[SERVICES] = Services(registry, runtime, pki, Authorizer(registry), is_ready)
     app.router.add_route("*", "/{path:.*}", _handle)
     app.on_shutdown.append(_end_streams)
     return app
@@ -118,17 +121,18 @@ async def _handle(request: web.Request) -> web.StreamResponse:
 
 async def _dispatch(request: web.Request, services: Services) -> web.StreamResponse:
     parts = segments(request.raw_path)
-    user = authenticate(request, services.registry, services.pki)
-    if user is None and not is_public(parts):
+    authenticated = authenticate(request, services.registry, services.pki)
+    if authenticated is None and not is_public(parts):
         raise unauthorized()
+    user = impersonation.acting_user(request.headers, authenticated or ANONYMOUS, services.authorizer)
     query = request.query
     watching_wanted = bool(query) and boolean(query, "watch")
     target = parse_target(request.method, parts, watching=watching_wanted)
-    if target is None or user is None:
-        return _outside_resources(request, services, parts, user or ANONYMOUS)
-    check_target(user, target)
+    if target is None or authenticated is None:
+        return _outside_resources(request, services, parts, user)
+    check_target(services.authorizer, user, target, query)
     if target.resource is None:
-        return await _review(request, target, user)
+        return await _review(request, services, target, user)
     return await _handler(target)(Call(services, request, target, user, target.resource))
 
 
@@ -151,22 +155,22 @@ def _handler(target: Target) -> Handler:
     return handler
 
 
-async def _review(request: web.Request, target: Target, user: User) -> web.Response:
-    """Answer a review of oneself. Raises ApiError 404 for anything else and 405 for other verbs."""
+async def _review(request: web.Request, services: Services, target: Target, user: User) -> web.Response:
+    """Answer a review. Raises ApiError 404 for anything else and 405 for other verbs."""
     resource = reviews.find(target.group, target.version, target.plural)
-    if resource is None or target.namespace or target.name:
+    if resource is None or target.name or resource.namespaced != bool(target.namespace):
         raise no_such_resource()
     if target.verb != "create":
         raise method_not_supported(resource, target.verb or request.method.lower())
     question = body.decode(await body.read(request), body.content_type(request), resource.kind)
-    return json_response(reviews.answer(resource, question, user), 201)
+    return json_response(reviews.answer(services, resource, question, user, target.namespace), 201)
 
 
 def _outside_resources(request: web.Request, services: Services, parts: list[str], user: User) -> web.Response:
     """Answer what is no resource: discovery, documents, health, version."""
     if request.method not in ("GET", "HEAD"):
         raise no_such_method()
-    check_path(user, "get", "/" + "/".join(parts))
+    check_path(services.authorizer, user, "get", "/" + "/".join(parts))
     match parts:
         case ["healthz" | "livez", *_]:
             return web.Response(text="ok")

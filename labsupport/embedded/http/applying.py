@@ -16,6 +16,7 @@ from labsupport.embedded.http.tracking import manager_of
 from labsupport.embedded.managedfields.apply import LAST_APPLIED, apply
 from labsupport.embedded.managedfields.managers import Manager, decode, encode
 from labsupport.embedded.objects import JSON, annotations_of, clone
+from labsupport.embedded.rbac import escalation
 
 MEDIA_TYPE = "application/apply-patch+yaml"
 _KUBECTL = "kubectl"
@@ -40,6 +41,7 @@ async def apply_configuration(call: Call) -> web.Response:
             raise conflict(call.resource, name, why)
     force = boolean(call.request.query, "force")
     merged, managers = apply(live, config, known, manager, call.resource, force=force)
+    escalation.check(call.services.authorizer, call.user, call.resource, merged, live)
     if live is None:
         made = call.registry.create(call.resource, merged, dry_run=options.dry_run, managed_fields=encode(managers))
         return answer(call, made, 201, call.kind.warnings(made))

@@ -1,74 +1,87 @@
-"""Who may do what. Today: administrators everything, others what any authenticated user may. RBAC takes this place."""
+"""Whether a request may be served: what it wants, put to the authorizer; a refusal in upstream's words.
+
+Upstream: apiserver pkg/endpoints/filters/authorization.go and handlers/responsewriters/errors.go.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import dataclasses
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from labsupport.embedded.errors import ApiError
-from labsupport.embedded.http.users import AUTHENTICATED, User
+from labsupport.embedded.kinds import names
+from labsupport.embedded.rbac.attributes import Attributes, User
+from labsupport.embedded.selectors import FieldSelector
 
 if TYPE_CHECKING:
     from labsupport.embedded.http.call import Target
+    from labsupport.embedded.rbac.authorizer import Authorizer
 
-ADMINISTRATORS = frozenset(("system:masters", "kubeadm:cluster-admins"))
-_PUBLIC_PATHS = frozenset(("version", "healthz", "livez", "readyz"))
-_DISCOVERY_PATHS = frozenset(("api", "apis", "openapi"))
-_SELF_REVIEWS = frozenset(
-    (("authentication.k8s.io", "selfsubjectreviews"), ("authorization.k8s.io", "selfsubjectaccessreviews"))
-)
-
-
-@dataclass(frozen=True)
-class Attributes:
-    """What a request wants to do, as an authorizer sees it. `path` is set for non-resource requests only."""
-
-    verb: str
-    group: str = ""
-    resource: str = ""
-    subresource: str = ""
-    namespace: str = ""
-    name: str = ""
-    path: str = ""
-
-
-def authorize(user: User, attributes: Attributes) -> bool:
-    """Whether the user may."""
-    if not ADMINISTRATORS.isdisjoint(user.groups):
-        return True
-    if attributes.path:
-        first = attributes.path.strip("/").partition("/")[0]
-        return first in _PUBLIC_PATHS or (first in _DISCOVERY_PATHS and AUTHENTICATED in user.groups)
-    return AUTHENTICATED in user.groups and (attributes.group, attributes.resource) in _SELF_REVIEWS
+_HEALTH = frozenset(("healthz", "livez", "readyz"))
+_PUBLIC_PATHS = _HEALTH | {"version"}
+_STREAMS = frozenset(("exec", "attach", "portforward"))
+_ESCAPED = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
 
 def is_public(path_parts: list[str]) -> bool:
-    """Whether the path is served without credentials."""
+    """Whether the path can be asked for without credentials."""
     return bool(path_parts) and path_parts[0] in _PUBLIC_PATHS
 
 
-def check_target(user: User, target: Target) -> None:
+def check_target(authorizer: Authorizer, user: User, target: Target, query: Mapping[str, str]) -> None:
     """Raises ApiError 403 when the user may not do that to a resource."""
-    attributes = Attributes(target.verb, target.group, target.plural, target.subresource, target.namespace, target.name)
-    if authorize(user, attributes):
+    name = target.name or _selected_name(target, query)
+    wanted = Attributes(target.verb, target.group, target.plural, target.subresource, target.namespace, name)
+    check(authorizer, user, wanted)
+    if target.verb == "get" and target.plural == "pods" and target.subresource in _STREAMS:
+        # A WebSocket begins with a GET; who may only read must not run commands by it all the same.
+        check(authorizer, user, dataclasses.replace(wanted, verb="create"))
+
+
+def check_path(authorizer: Authorizer, user: User, verb: str, path: str) -> None:
+    """Raises ApiError 403 when the user may not read a path outside the resources. Health is for everyone."""
+    if path.strip("/") not in _HEALTH:
+        check(authorizer, user, Attributes(verb, path=path))
+
+
+def check(authorizer: Authorizer, user: User, wanted: Attributes) -> None:
+    """Raises ApiError 403 when the user may not do what these attributes say."""
+    decision = authorizer.authorize(user, wanted)
+    if decision.allowed:
         return
-    resource = f"{target.plural}/{target.subresource}" if target.subresource else target.plural
-    qualified = f"{target.plural}.{target.group}" if target.group else target.plural
-    subject = f'{qualified} "{target.name}"' if target.name else qualified
-    where = f'in the namespace "{target.namespace}"' if target.namespace else "at the cluster scope"
-    message = (
-        f'{subject} is forbidden: User "{user.name}" cannot {target.verb} resource "{resource}" '
-        f'in API group "{target.group}" {where}'
-    )
-    details = {"kind": target.plural}
-    if target.group:
-        details["group"] = target.group
-    if target.name:
-        details["name"] = target.name
-    raise ApiError(403, "Forbidden", message, details)
+    why = _refusal(user, wanted).translate(_ESCAPED)
+    if decision.reason:
+        why = f"{why}: {decision.reason}"
+    if wanted.path:
+        raise ApiError(403, "Forbidden", f"forbidden: {why}")
+    details = {"kind": wanted.resource}
+    if wanted.group:
+        details["group"] = wanted.group
+    if wanted.name:
+        details["name"] = wanted.name
+    qualified = f"{wanted.resource}.{wanted.group}" if wanted.group else wanted.resource
+    subject = f'{qualified} "{wanted.name}"' if wanted.name else qualified
+    raise ApiError(403, "Forbidden", f"{subject} is forbidden: {why}", details)
 
 
-def check_path(user: User, verb: str, path: str) -> None:
-    """Raises ApiError 403 when the user may not read a path outside the resources."""
-    if not authorize(user, Attributes(verb, path=path)):
-        raise ApiError(403, "Forbidden", f'forbidden: User "{user.name}" cannot {verb} path "{path}"')
+def _refusal(user: User, wanted: Attributes) -> str:
+    if wanted.path:
+        return f'User "{user.name}" cannot {wanted.verb} path "{wanted.path}"'
+    resource = f"{wanted.resource}/{wanted.subresource}" if wanted.subresource else wanted.resource
+    where = f'in the namespace "{wanted.namespace}"' if wanted.namespace else "at the cluster scope"
+    return f'User "{user.name}" cannot {wanted.verb} resource "{resource}" in API group "{wanted.group}" {where}'
+
+
+def _selected_name(target: Target, query: Mapping[str, str]) -> str:
+    """The one name that a list or watch selects by metadata.name, so that a rule with resourceNames can allow it."""
+    if target.verb not in ("list", "watch") or "fieldSelector" not in query:
+        return ""
+    try:
+        terms = FieldSelector.parse(query["fieldSelector"]).terms
+    except ApiError:
+        return ""  # the list itself refuses it
+    for key, equal, value in terms:
+        if key == "metadata.name" and equal and not names.path_segment(value):
+            return value
+    return ""

@@ -15,8 +15,9 @@ from aiohttp import web
 
 from labsupport.embedded import resources
 from labsupport.embedded.errors import ApiError
-from labsupport.embedded.http.users import User
 from labsupport.embedded.podruntime import PodRuntime
+from labsupport.embedded.rbac.attributes import User
+from labsupport.embedded.rbac.authorizer import Authorizer
 from labsupport.embedded.resources import Resource
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Services:
     registry: Registry
     runtime: PodRuntime
     pki: Pki
+    authorizer: Authorizer
     is_ready: Callable[[], bool]
     # Streams that last (watches, logs, exec): each is called when the server stops, to end in good order.
     closers: set[Callable[[], object]] = field(default_factory=set)

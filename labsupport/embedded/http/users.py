@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from labsupport.embedded.errors import ApiError, not_implemented, unauthorized
+from labsupport.embedded.errors import ApiError, unauthorized
 from labsupport.embedded.objects import uid_of
-from labsupport.embedded.pki import InvalidToken
+from labsupport.embedded.pki import ISSUER, InvalidToken
+from labsupport.embedded.rbac.attributes import AUTHENTICATED, User, account_groups
 from labsupport.embedded.resources import PODS, SERVICE_ACCOUNTS
 
 if TYPE_CHECKING:
@@ -17,29 +17,12 @@ if TYPE_CHECKING:
     from labsupport.embedded.pki import Pki
     from labsupport.embedded.registry import Registry
 
-AUTHENTICATED = "system:authenticated"
-
-
-@dataclass(frozen=True)
-class User:
-    """An authenticated user, as authentication.k8s.io UserInfo describes one."""
-
-    name: str
-    groups: tuple[str, ...]
-    uid: str = ""
-    extra: dict[str, list[str]] = field(default_factory=dict)
-
-
-ANONYMOUS = User("system:anonymous", ("system:unauthenticated",))
-
 
 def authenticate(request: web.Request, registry: Registry, pki: Pki) -> User | None:
-    """The user of a request, or None without credentials. Raises ApiError 401 for wrong ones, 501 for impersonation.
+    """The user of a request, or None without credentials. Raises ApiError 401 for wrong ones.
 
     The TLS layer has verified the certificate already: what arrives here is signed by our authority.
     """
-    if "Impersonate-User" in request.headers:
-        raise not_implemented("impersonation (kubectl --as): use the credentials of the user that is meant")
     transport = request.transport
     certificate = transport.get_extra_info("peercert") if transport is not None else None
     if certificate:
@@ -49,7 +32,7 @@ def authenticate(request: web.Request, registry: Registry, pki: Pki) -> User | N
         return None
     if scheme.lower() != "bearer":
         raise unauthorized()
-    return _service_account(token.strip(), registry, pki)
+    return service_account(token.strip(), registry, pki)
 
 
 def _certified(subject: Iterable[Iterable[tuple[str, str]]]) -> User:
@@ -66,9 +49,10 @@ def _certified(subject: Iterable[Iterable[tuple[str, str]]]) -> User:
     return User(name, (*groups, AUTHENTICATED))
 
 
-def _service_account(token: str, registry: Registry, pki: Pki) -> User:
+def service_account(token: str, registry: Registry, pki: Pki, audience: str = ISSUER) -> User:
+    """The service account that a token is of. Raises ApiError 401 for a token that does not hold."""
     try:
-        claims: dict[str, Any] = pki.verify_token(token)
+        claims: dict[str, Any] = pki.verify_token(token, audience)
         bound = claims["kubernetes.io"]
         namespace, account = bound["namespace"], bound["serviceaccount"]
     except (InvalidToken, KeyError) as error:
@@ -83,7 +67,7 @@ def _service_account(token: str, registry: Registry, pki: Pki) -> User:
             raise _invalid_token("pod")
         extra["authentication.kubernetes.io/pod-name"] = [pod["name"]]
         extra["authentication.kubernetes.io/pod-uid"] = [pod["uid"]]
-    groups = ("system:serviceaccounts", f"system:serviceaccounts:{namespace}", AUTHENTICATED)
+    groups = (*account_groups(namespace), AUTHENTICATED)
     return User(claims["sub"], groups, account["uid"], extra)
 
 

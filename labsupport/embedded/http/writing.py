@@ -19,6 +19,7 @@ from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.options import WriteOptions
 from labsupport.embedded.http.reading import answer, namespace
 from labsupport.embedded.objects import JSON, name_of
+from labsupport.embedded.rbac import escalation
 from labsupport.embedded.resources import Resource
 
 JSON_PATCH = "application/json-patch+json"
@@ -34,6 +35,7 @@ async def create(call: Call) -> web.Response:
     obj, warnings = _decoded(await body.read(call.request), body.content_type(call.request), resource, options)
     metadata = obj["metadata"]
     body.set_namespace(metadata, namespace(call))
+    escalation.check(call.services.authorizer, call.user, resource, obj, None)
     managed = tracking.created(call, obj)
     made = call.registry.create(resource, obj, dry_run=options.dry_run, managed_fields=managed)
     return answer(call, made, 201, [*warnings, *call.kind.warnings(made)])
@@ -67,6 +69,7 @@ def _replaced(
     call: Call, old: JSON, new: JSON, options: WriteOptions, warnings: list[str], type_name: str
 ) -> web.Response:
     """Store the new state, with what its writer manages now, and answer with it."""
+    escalation.check(call.services.authorizer, call.user, call.resource, new, old)
     made = call.registry.update(
         call.resource,
         new,
