@@ -14,7 +14,7 @@ from labsupport.embedded.protobuf_messages import KINDS, MessageField, fields, i
 
 _MAGIC = b"k8s\x00"
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
-_ZEROS: dict[str, Any] = {"string": "", "bytes": "", "bool": False, "int32": 0, "int64": 0}
+_ZEROS: dict[str, Any] = {"string": "", "bytes": "", "bool": False, "int32": 0, "int64": 0, "ExtraValue": []}
 
 
 class NotServed(Exception):
@@ -49,6 +49,8 @@ def _message(data: bytes, name: str) -> JSON:
             result.setdefault(field.name, {})[key] = value
         elif field.repeated:
             result.setdefault(field.name, []).append(_value(content, field.type, wire))
+        elif field.embedded:
+            result.update(_value(content, field.type, wire))
         else:
             value = _value(content, field.type, wire)
             if field.pointer or value not in (_ZEROS.get(field.type), {}):
@@ -70,6 +72,8 @@ def _value(content: bytes | int, kind: str, wire: int) -> Any:
         inner = _message(_bytes(content, wire), kind)
         if kind == "IntOrString":
             return inner.get("strVal", "") if inner.get("type") else inner.get("intVal", 0)
+        if kind == "ExtraValue":
+            return inner.get("items", [])
         return inner.get("string", "0") if kind == "Quantity" else inner
     if kind == "string":
         return _bytes(content, wire).decode()

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 # One line for each message: "number name type". A type is a scalar (string, bytes, int32, int64, bool), a message,
 # []type for a repeated field, {}type for a map from strings; `?` marks a pointer in Go, whose zero value counts;
-# `-` is read over: what the server sets anyway.
+# `-` is read over: what the server sets anyway; `*` marks an embedded struct, whose fields JSON writes in its place.
 _MESSAGES = {
     "Unknown": "1 typeMeta TypeMeta, 2 raw bytes, 3 contentEncoding string, 4 contentType string",
     "TypeMeta": "1 apiVersion string, 2 kind string",
@@ -87,6 +87,30 @@ _MESSAGES = {
         "5 manualSelector bool?, 6 template PodTemplateSpec, 7 backoffLimit int32?, 8 ttlSecondsAfterFinished int32?, "
         "9 completionMode string?, 10 suspend bool?"
     ),
+    "Role": "1 metadata ObjectMeta, 2 rules []PolicyRule",
+    "ClusterRole": "1 metadata ObjectMeta, 2 rules []PolicyRule, 3 aggregationRule AggregationRule?",
+    "PolicyRule": (
+        "1 verbs []string, 2 apiGroups []string, 3 resources []string, 4 resourceNames []string, "
+        "5 nonResourceURLs []string"
+    ),
+    "AggregationRule": "1 clusterRoleSelectors []LabelSelector",
+    "RoleBinding": "1 metadata ObjectMeta, 2 subjects []Subject, 3 roleRef RoleRef",
+    "ClusterRoleBinding": "1 metadata ObjectMeta, 2 subjects []Subject, 3 roleRef RoleRef",
+    "Subject": "1 kind string, 2 apiGroup string, 3 name string, 4 namespace string",
+    "RoleRef": "1 apiGroup string, 2 kind string, 3 name string",
+    "Ingress": "1 metadata ObjectMeta, 2 spec IngressSpec, 3 status -",
+    "IngressSpec": (
+        "1 defaultBackend IngressBackend?, 2 tls []IngressTLS, 3 rules []IngressRule, 4 ingressClassName string?"
+    ),
+    "IngressBackend": "3 resource TypedLocalObjectReference?, 4 service IngressServiceBackend?",
+    "IngressServiceBackend": "1 name string, 2 port ServiceBackendPort",
+    "ServiceBackendPort": "1 name string, 2 number int32",
+    "TypedLocalObjectReference": "1 apiGroup string?, 2 kind string, 3 name string",
+    "IngressTLS": "1 hosts []string, 2 secretName string",
+    "IngressRule": "1 host string, 2 ingressRuleValue IngressRuleValue*",
+    "IngressRuleValue": "1 http HTTPIngressRuleValue?",
+    "HTTPIngressRuleValue": "1 paths []HTTPIngressPath",
+    "HTTPIngressPath": "1 path string, 2 backend IngressBackend, 3 pathType string?",
     "TokenRequest": "1 metadata ObjectMeta, 2 spec TokenRequestSpec, 3 status -",
     "TokenRequestSpec": "1 audiences []string, 3 boundObjectRef BoundObjectReference?, 4 expirationSeconds int64?",
     "BoundObjectReference": "1 kind string, 2 apiVersion string, 3 name string, 4 uid string",
@@ -95,6 +119,16 @@ _MESSAGES = {
     "SelfSubjectAccessReviewSpec": (
         "1 resourceAttributes ResourceAttributes?, 2 nonResourceAttributes NonResourceAttributes?"
     ),
+    "SelfSubjectRulesReview": "1 metadata ObjectMeta, 2 spec SelfSubjectRulesReviewSpec, 3 status -",
+    "SelfSubjectRulesReviewSpec": "1 namespace string",
+    "SubjectAccessReview": "1 metadata ObjectMeta, 2 spec SubjectAccessReviewSpec, 3 status -",
+    "LocalSubjectAccessReview": "1 metadata ObjectMeta, 2 spec SubjectAccessReviewSpec, 3 status -",
+    "SubjectAccessReviewSpec": (
+        "1 resourceAttributes ResourceAttributes?, 2 nonResourceAttributes NonResourceAttributes?, 3 user string, "
+        "4 groups []string, 5 extra {}ExtraValue, 6 uid string"
+    ),
+    "TokenReview": "1 metadata ObjectMeta, 2 spec TokenReviewSpec, 3 status -",
+    "TokenReviewSpec": "1 token string, 2 audiences []string",
     "ResourceAttributes": (
         "1 namespace string, 2 verb string, 3 group string, 4 version string, 5 resource string, "
         "6 subresource string, 7 name string"
@@ -103,6 +137,7 @@ _MESSAGES = {
     # Messages that JSON writes as something else: protobuf_decoding knows them by name.
     "IntOrString": "1 type int64, 2 intVal int32, 3 strVal string",
     "Quantity": "1 string string",
+    "ExtraValue": "1 items []string",
 }
 
 KINDS = frozenset(
@@ -115,9 +150,18 @@ KINDS = frozenset(
         ("apps/v1", "Deployment"),
         ("batch/v1", "Job"),
         ("policy/v1", "PodDisruptionBudget"),
+        ("rbac.authorization.k8s.io/v1", "Role"),
+        ("rbac.authorization.k8s.io/v1", "RoleBinding"),
+        ("rbac.authorization.k8s.io/v1", "ClusterRole"),
+        ("rbac.authorization.k8s.io/v1", "ClusterRoleBinding"),
+        ("networking.k8s.io/v1", "Ingress"),
         ("authentication.k8s.io/v1", "TokenRequest"),
+        ("authentication.k8s.io/v1", "TokenReview"),
         ("authentication.k8s.io/v1", "SelfSubjectReview"),
         ("authorization.k8s.io/v1", "SelfSubjectAccessReview"),
+        ("authorization.k8s.io/v1", "SelfSubjectRulesReview"),
+        ("authorization.k8s.io/v1", "SubjectAccessReview"),
+        ("authorization.k8s.io/v1", "LocalSubjectAccessReview"),
     }
 )
 
@@ -131,6 +175,7 @@ class MessageField:
     repeated: bool
     is_map: bool
     pointer: bool
+    embedded: bool
 
 
 @functools.cache
@@ -140,7 +185,7 @@ def fields(message: str) -> dict[int, MessageField]:
     for line in _MESSAGES[message].split(", "):
         number, name, kind = line.split()
         repeated, is_map, pointer = kind.startswith("[]"), kind.startswith("{}"), kind.endswith("?")
-        found[int(number)] = MessageField(name, kind.strip("[]{}?-"), repeated, is_map, pointer)
+        found[int(number)] = MessageField(name, kind.strip("[]{}?-*"), repeated, is_map, pointer, kind.endswith("*"))
     return found
 
 

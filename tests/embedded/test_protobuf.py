@@ -44,8 +44,8 @@ def envelope(kind: str, raw: bytes, version: str = "v1") -> bytes:
 
 
 def intent(obj: JSON) -> JSON:
-    """The object without what differs from one creation to the next."""
-    kept = {k: v for k, v in obj.items() if k != "status"}
+    """The object without what differs from one creation to the next, and without kubectl's nulls for absent lists."""
+    kept = {k: v for k, v in obj.items() if k != "status" and v is not None}
     kept["metadata"] = {k: v for k, v in obj["metadata"].items() if k in ("name", "namespace", "labels")}
     for address in ("clusterIP", "clusterIPs"):
         kept.get("spec", {}).pop(address, None)
@@ -70,6 +70,13 @@ def intent(obj: JSON) -> JSON:
         "service externalname en --external-name=a.example",
         "poddisruptionbudget p --selector=a=b --min-available=50%",
         "poddisruptionbudget p --selector=a=b --max-unavailable=1",
+        "role r --verb=get,list --resource=pods,deployments.apps/scale --resource-name=web",
+        "clusterrole c --verb=get --non-resource-url=/metrics",
+        "clusterrole c --aggregation-rule=a=b",
+        "rolebinding b --role=r --serviceaccount=default:s --user=ann --group=dev",
+        "clusterrolebinding b --clusterrole=view --serviceaccount=default:s",
+        "ingress i --class=c --rule=a.example/p*=svc:http,tls=secret --rule=*.b.example/=svc:80",
+        "ingress i --default-backend=svc:80",
     ],
 )
 async def test_kubectl_create_stores_what_its_json_says(api: ApiServer, command: str) -> None:
