@@ -24,6 +24,9 @@ _INTEGER_BITS = {"int32": 31, "int64": 63}
 _NAMED = {
     "Container.imagePullPolicy": "v1.PullPolicy",
     "ContainerPort.protocol": "v1.Protocol",
+    "HTTPIngressPath.pathType": "v1.PathType",
+    "NetworkPolicyPort.protocol": "v1.Protocol",
+    "NetworkPolicySpec.policyTypes": "[]v1.PolicyType",
     "PersistentVolumeClaimSpec.accessModes": "[]v1.PersistentVolumeAccessMode",
     "PersistentVolumeClaimSpec.volumeMode": "v1.PersistentVolumeMode",
     "PodSpec.dnsPolicy": "v1.DNSPolicy",

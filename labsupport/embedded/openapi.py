@@ -30,6 +30,8 @@ _ENUMS = {
     "Container.imagePullPolicy": ("Always", "IfNotPresent", "Never"),
     "ContainerPort.protocol": ("SCTP", "TCP", "UDP"),
     "DeploymentStrategy.type": ("Recreate", "RollingUpdate"),
+    "HTTPIngressPath.pathType": ("Exact", "ImplementationSpecific", "Prefix"),
+    "NetworkPolicyPort.protocol": ("SCTP", "TCP", "UDP"),
     "PersistentVolumeClaimSpec.volumeMode": ("Block", "Filesystem"),
     "PersistentVolumeSpec.persistentVolumeReclaimPolicy": ("Delete", "Recycle", "Retain"),
     "PersistentVolumeSpec.volumeMode": ("Block", "Filesystem"),

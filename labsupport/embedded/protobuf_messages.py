@@ -1,7 +1,7 @@
-"""The protobuf messages that kubectl's create commands send: field numbers, names and types.
+"""The protobuf messages that kubectl's create commands and Ingress controllers send: field numbers, names and types.
 
 The numbers are those of k8s.io/api/*/generated.proto and apimachinery's meta/v1, runtime, resource and util/intstr.
-Only what those commands write is here; protobuf_decoding refuses anything else by name.
+Only what those write is here; protobuf_decoding refuses anything else by name.
 """
 
 from __future__ import annotations
@@ -98,7 +98,11 @@ _MESSAGES = {
     "ClusterRoleBinding": "1 metadata ObjectMeta, 2 subjects []Subject, 3 roleRef RoleRef",
     "Subject": "1 kind string, 2 apiGroup string, 3 name string, 4 namespace string",
     "RoleRef": "1 apiGroup string, 2 kind string, 3 name string",
-    "Ingress": "1 metadata ObjectMeta, 2 spec IngressSpec, 3 status -",
+    "Ingress": "1 metadata ObjectMeta, 2 spec IngressSpec, 3 status IngressStatus?",  # its controller writes it so
+    "IngressStatus": "1 loadBalancer IngressLoadBalancerStatus?",
+    "IngressLoadBalancerStatus": "1 ingress []IngressLoadBalancerIngress",
+    "IngressLoadBalancerIngress": "1 ip string, 2 hostname string, 4 ports []IngressPortStatus",
+    "IngressPortStatus": "1 port int32, 2 protocol string, 3 error string?",
     "IngressSpec": (
         "1 defaultBackend IngressBackend?, 2 tls []IngressTLS, 3 rules []IngressRule, 4 ingressClassName string?"
     ),

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
-from manifests import pod
+from manifests import pod, service, web
 
 from conftest import Namespace
 
@@ -151,6 +151,37 @@ def test_an_ingress_waits_for_a_controller(namespace: Namespace) -> None:
     assert "172.18.0.3" in namespace.kubectl("get", "ingress", "web", "--no-headers")
     described = namespace.kubectl("describe", "ingress", "web")
     assert "a.example" in described and "secret terminates a.example" in described
+
+
+def test_traefik_serves_an_ingress_once_its_account_may_watch(namespace: Namespace) -> None:
+    """A client-go program with informers, in a pod, with its own account."""
+    name = namespace.name
+    proxy = {
+        "name": "traefik",
+        "image": "traefik:v3.7",
+        "args": [
+            f"--providers.kubernetesingress.namespaces={name}",
+            "--providers.kubernetesingress.ingressendpoint.ip=172.18.0.3",
+            "--providers.kubernetesingress.disableclusterscoperesources",
+            "--entrypoints.web.address=:8000",
+        ],
+    }
+    namespace.kubectl("create", "serviceaccount", "traefik")
+    namespace.apply(pod("traefik", proxy, serviceAccountName="traefik"), pod("web", web()), service("web"))
+    namespace.kubectl("create", "ingress", "web", "--rule=a.example/*=web:80")
+    refused = f'secrets is forbidden: User \\"system:serviceaccount:{name}:traefik\\" cannot list'
+    with namespace.lab.request(f"namespaces/{name}/pods/traefik/log", follow="true") as log:
+        assert any(refused in line.decode() for line in log)
+    read = "--verb=get,list,watch"
+    namespace.kubectl("create", "role", "read", read, "--resource=services,secrets")
+    namespace.kubectl("create", "role", "slices", read, "--resource=endpointslices.discovery.k8s.io")
+    namespace.kubectl("create", "role", "ingresses", read, "--resource=ingresses.networking.k8s.io")
+    namespace.kubectl("create", "role", "status", "--verb=update", "--resource=ingresses.networking.k8s.io/status")
+    for role in ("read", "slices", "ingresses", "status"):
+        namespace.kubectl("create", "rolebinding", role, f"--role={role}", f"--serviceaccount={name}:traefik")
+    namespace.wait("ingress/web", "jsonpath={.status.loadBalancer.ingress[0].ip}=172.18.0.3", seconds=40)
+    address = namespace.get("pod/traefik")["status"]["podIP"]
+    assert namespace.sh("web", f"curl -sS --max-time 10 -H 'Host: a.example' http://{address}:8000/") == "web\n"
 
 
 def test_a_policy_is_stored(namespace: Namespace) -> None:

@@ -105,6 +105,28 @@ async def test_kubectl_asks_for_tokens_and_for_permission(api: ApiServer) -> Non
     assert json.loads(out)["status"]["userInfo"]["username"] == "kubernetes-admin"
 
 
+async def test_a_controller_writes_the_status_of_an_ingress(api: ApiServer) -> None:
+    code, _, err = await api.kubectl("create", "ingress", "web", "--default-backend=svc:80")
+    assert code == 0, err
+    path = "/apis/networking.k8s.io/v1/namespaces/default/ingresses/web/status"
+    address = record(1, record(1, b"172.18.0.3"))
+    for status, expected in ((record(1, address), [{"ip": "172.18.0.3"}]), (b"", None)):
+        data = envelope("Ingress", record(1, record(1, b"web")) + record(3, status), "networking.k8s.io/v1")
+        code, made = await api.client("PUT", path, data, headers=PROTOBUF)
+        assert code == 200, made
+        assert made["status"].get("loadBalancer", {}).get("ingress") == expected
+        assert made["spec"]["defaultBackend"]
+
+
+async def test_a_status_that_is_not_read_is_refused_and_not_lost(api: ApiServer) -> None:
+    code, _, err = await api.kubectl("create", "deployment", "web", "--image=nginx")
+    assert code == 0, err
+    path = "/apis/apps/v1/namespaces/default/deployments/web/status"
+    data = envelope("Deployment", record(1, record(1, b"web")) + record(3, record(2, 1)), "apps/v1")
+    code, body = await api.client("PUT", path, data, headers=PROTOBUF)
+    assert code == 415 and "does not read the status of Deployment" in body["message"]
+
+
 async def test_what_cannot_be_told_in_full_is_refused_by_name(api: ApiServer) -> None:
     path = "/api/v1/namespaces/default/configmaps"
     code, body = await api.client("POST", path, envelope("ConfigMap", record(9, b"x")), headers=PROTOBUF)

@@ -83,12 +83,17 @@ def _decode_protobuf(data: bytes, kind: str) -> JSON:
     try:
         return protobuf_decoding.decode(data)
     except protobuf_decoding.NotServed as what:
-        raise unsupported_media_type(
-            f"the embedded cluster does not read {what} from {PROTOBUF}: send application/json "
-            "(kubectl apply -f and kubectl create -f do)"
-        ) from what
+        raise not_read(what) from what
     except ValueError as error:
         raise bad_request(f"the object provided is unrecognized (must be of type {kind}): {error}") from error
+
+
+def not_read(what: object) -> ApiError:
+    """415: something in a protobuf body that is not told in full here."""
+    return unsupported_media_type(
+        f"the embedded cluster does not read {what} from {PROTOBUF}: send application/json "
+        "(kubectl apply -f and kubectl create -f do)"
+    )
 
 
 def load_yaml(data: bytes) -> Any:

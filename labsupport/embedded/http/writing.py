@@ -46,6 +46,8 @@ async def update(call: Call) -> web.Response:
     options = WriteOptions.parse(call.request.query, "UpdateOptions")
     resource = call.resource
     obj, warnings = _decoded(await body.read(call.request), body.content_type(call.request), resource, options)
+    if call.target.subresource == "status" and "status" not in obj and body.content_type(call.request) == body.PROTOBUF:
+        raise body.not_read(f"the status of {resource.kind}")  # or the write would be lost without a word
     metadata = obj["metadata"]
     body.check_name(metadata, call.target.name, namespace(call))
     body.set_namespace(metadata, namespace(call))
