@@ -111,6 +111,17 @@ async def test_a_deleted_health_role_closes_the_version_and_not_the_health(api: 
     assert (await call("GET", "/livez", anonymous=True))[0] == 200
 
 
+async def test_applying_what_is_not_there_is_a_create(api: ApiServer, call: Client) -> None:
+    grant(api.registry, "patcher", user("ann"), rule("get patch", "configmaps"))
+    apply = {**ANN, "Content-Type": "application/apply-patch+yaml"}
+    config = json.dumps({"apiVersion": "v1", "kind": "ConfigMap", "data": {"a": "1"}})
+    path = "/api/v1/namespaces/default/configmaps/mine?fieldManager=me"
+    code, status = await call("PATCH", path, config, headers=apply)
+    assert code == 403 and 'User "ann" cannot create resource "configmaps"' in status["message"]
+    api.registry.create(CONFIG_MAPS, {"metadata": {"name": "mine", "namespace": "default"}})
+    assert (await call("PATCH", path, config, headers=apply))[0] == 200
+
+
 # -------------------------------------------------------------- impersonation
 
 

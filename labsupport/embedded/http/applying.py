@@ -8,7 +8,7 @@ from aiohttp import web
 
 from labsupport.embedded import schema
 from labsupport.embedded.errors import ApiError, bad_request, conflict, not_found
-from labsupport.embedded.http import body
+from labsupport.embedded.http import authorization, body
 from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.options import WriteOptions, boolean
 from labsupport.embedded.http.reading import answer, namespace
@@ -17,6 +17,7 @@ from labsupport.embedded.managedfields.apply import LAST_APPLIED, apply
 from labsupport.embedded.managedfields.managers import Manager, decode, encode
 from labsupport.embedded.objects import JSON, annotations_of, clone
 from labsupport.embedded.rbac import escalation
+from labsupport.embedded.rbac.attributes import Attributes
 
 MEDIA_TYPE = "application/apply-patch+yaml"
 _KUBECTL = "kubectl"
@@ -39,6 +40,7 @@ async def apply_configuration(call: Call) -> web.Response:
         if uid := config["metadata"].get("uid"):
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise conflict(call.resource, name, why)
+        _check_create(call)
     force = boolean(call.request.query, "force")
     merged, managers = apply(live, config, known, manager, call.resource, force=force)
     escalation.check(call.services.authorizer, call.user, call.resource, merged, live)
@@ -50,6 +52,13 @@ async def apply_configuration(call: Call) -> web.Response:
         call.resource, merged, subresource=subresource, dry_run=options.dry_run, managed_fields=encode(managers)
     )
     return answer(call, made, 200, call.kind.warnings(made))
+
+
+def _check_create(call: Call) -> None:
+    """Raises ApiError 403: the verb that was asked for is `patch`, but it is a `create` (withAuthorization)."""
+    target = call.target
+    wanted = Attributes("create", target.group, target.plural, namespace=target.namespace, name=target.name)
+    authorization.check(call.services.authorizer, call.user, wanted)
 
 
 def _decoded(call: Call, data: bytes) -> JSON:
