@@ -22,6 +22,7 @@ from labsupport.embedded import inherited, settings
 from labsupport.embedded.controllers import bootstrap
 from labsupport.embedded.controllers.clusterrole_aggregation import ClusterRoleAggregationController
 from labsupport.embedded.controllers.controller import Controller
+from labsupport.embedded.controllers.custom_resource_definitions import CustomResourceDefinitionController
 from labsupport.embedded.controllers.deployment import DeploymentController
 from labsupport.embedded.controllers.disruption import DisruptionController
 from labsupport.embedded.controllers.endpoint_slice import EndpointSliceController
@@ -166,6 +167,7 @@ def _controllers(registry: Registry, pki: Pki, agent: NodeAgent) -> list[Control
         ServiceAccountController(registry),
         RootCAController(registry, pki.ca_certificate.decode()),
         NamespaceController(registry),
+        CustomResourceDefinitionController(registry),
         GarbageCollector(registry),
         StatefulSetController(registry),
         ReplicaSetController(registry),

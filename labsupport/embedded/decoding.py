@@ -11,7 +11,7 @@ import binascii
 import json
 from typing import Any
 
-from labsupport.embedded.definitions import ANY, Type, type_of
+from labsupport.embedded.definitions import ANY, Type, object_meta, type_of
 from labsupport.embedded.errors import ApiError, bad_request
 from labsupport.embedded.objects import JSON, parse_time
 from labsupport.embedded.quantities import QuantityError, canonical
@@ -83,6 +83,13 @@ def normalize(obj: JSON, resource: Resource) -> JSON:
     """A copy as a Go server would write it back: no nulls, quantities canonical, unknown fields dropped."""
     normal: JSON = _Decoder().value(obj, type_of(resource), "", "", "")
     return normal
+
+
+def decode_metadata(metadata: Any) -> tuple[Any, list[str], list[str]]:
+    """The metadata of any object in its normal form, its unknown fields and its type errors."""
+    decoder = _Decoder()
+    normal = decoder.value(metadata, object_meta(), "ObjectMeta", "metadata", "metadata")
+    return normal, decoder.unknown, decoder.errors
 
 
 class _Decoder:

@@ -16,10 +16,11 @@ from typing import Any
 import orjson
 
 from labsupport.embedded.objects import JSON
-from labsupport.embedded.resources import RESOURCES, Resource
+from labsupport.embedded.resources import CUSTOM_RESOURCE_DEFINITIONS, RESOURCES, Resource
 
 _FILE = "kubernetes-json-schema/v1.36.0-local/_definitions.json"
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
+_APIEXTENSIONS = "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1."
 # Types that requests and answers use without being resources of their own.
 _EXTRA_ROOTS = (
     "io.k8s.api.authentication.v1.SelfSubjectReview",
@@ -61,14 +62,15 @@ class Type:
     go_name: str  # as Go's reflect prints it: int32, []string, v1.PodSpec
     struct: str = ""  # the bare name of a struct, as Go's JSON errors print it
     fields: dict[str, Field] = field(default_factory=dict)  # of a struct
-    item: Type | None = None  # of a map or an array
+    item: Type | None = None  # of a map or an array; of a struct: of the fields that its schema does not name
     atomic: bool = False  # server-side apply takes a value of this struct as a whole
 
     def member(self, key: str) -> Field:
         """The field (of a struct) or the values' type (of a map); ANY_FIELD where the schema says nothing."""
-        if self.kind == "map" and self.item is not None:
+        found = self.fields.get(key)
+        if found is None and self.item is not None:
             return Field(self.item)
-        return self.fields.get(key, ANY_FIELD)
+        return found or ANY_FIELD
 
 
 @dataclass(eq=False)
@@ -82,6 +84,7 @@ class Field:
     list_type: str = ""  # of an array: "map", "set" or "atomic"; "" is atomic
     list_keys: tuple[str, ...] = ()  # what tells the items of a "map" apart
     map_type: str = ""  # of a struct or map: "granular" or "atomic"; "" is as its type says
+    key_defaults: dict[str, Any] | None = None  # of a "map": what its keys are where an item leaves them out
 
     @property
     def is_atomic(self) -> bool:
@@ -131,18 +134,31 @@ def references(schema: Any) -> Iterator[str]:
 
 def definition_name(resource: Resource) -> str:
     """The name of the definition of a resource's kind."""
+    if resource == CUSTOM_RESOURCE_DEFINITIONS:
+        return _APIEXTENSIONS + resource.kind
     group = resource.group.partition(".")[0] or "core"
     return f"io.k8s.api.{group}.{resource.version}.{resource.kind}"
 
 
 def type_of(resource: Resource) -> Type:
     """The compiled type of a resource's kind; ANY for a kind without a schema."""
+    if resource.type is not None:
+        return resource.type
     name = definition_name(resource)
     return _compile(name) if name in definitions() else ANY
 
 
-@functools.cache
+def object_meta() -> Type:
+    """The compiled type of metadata."""
+    return _compile(_META + "ObjectMeta")
+
+
+_compiled: dict[str, Type] = {}
+
+
 def _compile(name: str) -> Type:
+    if name in _compiled:
+        return _compiled[name]
     if name in _SPECIAL:
         return Type(*_SPECIAL[name])
     schema = definitions()[name]
@@ -150,6 +166,7 @@ def _compile(name: str) -> Type:
     if "properties" not in schema:
         return ANY
     result = Type("struct", f"{package}.{struct}", struct, atomic=schema.get("x-kubernetes-map-type") == "atomic")
+    _compiled[name] = result  # before its fields: a schema of schemas refers to itself
     required = schema.get("required", ())
     for key, value in schema["properties"].items():
         result.fields[key] = Field(

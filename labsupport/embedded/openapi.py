@@ -12,17 +12,19 @@ from collections.abc import Iterable
 from labsupport.embedded import settings
 from labsupport.embedded.definitions import definition_name, definitions, json_type, references
 from labsupport.embedded.objects import JSON
-from labsupport.embedded.resources import RESOURCES, Resource
+from labsupport.embedded.resources import Resource, ServedResources
+from labsupport.embedded.structural.resource import CustomResource
 
 _FORM = 3  # raise it when the documents change in form, so that clients forget the ones they keep
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _SCALE = Resource("autoscaling", "v1", "scales", "Scale")
 _MEDIA_TYPES = ("application/json", "application/yaml")
+_STRATEGIC = "application/strategic-merge-patch+json"
 _PATCH_TYPES = (
     "application/json-patch+json",
     "application/merge-patch+json",
-    "application/strategic-merge-patch+json",
+    _STRATEGIC,
     "application/apply-patch+yaml",
 )
 # The values of string types of the API, which the published schemas leave out and `kubectl explain` shows.
@@ -53,15 +55,17 @@ _ENUMS = {
 _CONNECTED = ("exec", "attach", "portforward", "proxy")  # subresources that are streams
 
 
-def openapi_v3_index() -> JSON:
+def openapi_v3_index(served: ServedResources) -> JSON:
     """The body of GET /openapi/v3: where the document of each group version is."""
-    versions = {(r.group, r.version): None for r in RESOURCES}
-    return {"paths": {_root(*v).lstrip("/"): {"serverRelativeURL": _location(*v)} for v in versions}}
+    versions: dict[tuple[str, str], list[Resource]] = {}
+    for resource in served.all():
+        versions.setdefault((resource.group, resource.version), []).append(resource)
+    return {"paths": {_root(*v).lstrip("/"): {"serverRelativeURL": _location(*v, of)} for v, of in versions.items()}}
 
 
-def openapi_v3(group: str, version: str) -> JSON | None:
+def openapi_v3(group: str, version: str, table: ServedResources) -> JSON | None:
     """The body of GET /openapi/v3/api/v1 or /openapi/v3/apis/<group>/<version>; None for what is not served."""
-    served = [r for r in RESOURCES if (r.group, r.version) == (group, version)]
+    served = [r for r in table.all() if (r.group, r.version) == (group, version)]
     if not served:
         return None
     paths: JSON = {}
@@ -71,7 +75,7 @@ def openapi_v3(group: str, version: str) -> JSON | None:
         "openapi": "3.0.0",
         "info": {"title": "Kubernetes", "version": settings.KUBERNETES_VERSION},
         "paths": paths,
-        "components": {"schemas": _schemas(references(paths))},
+        "components": {"schemas": dict(sorted({**_custom(served), **_schemas(references(paths))}.items()))},
     }
 
 
@@ -79,15 +83,14 @@ def _root(group: str, version: str) -> str:
     return f"/apis/{group}/{version}" if group else f"/api/{version}"
 
 
-def _location(group: str, version: str) -> str:
-    served = [r for r in RESOURCES if (r.group, r.version) == (group, version)]
-    content = f"{_FORM} {settings.KUBERNETES_VERSION} {served}"
+def _location(group: str, version: str, served: list[Resource]) -> str:
+    content = f"{_FORM} {settings.KUBERNETES_VERSION} {served} {_custom(served)}"
     return f"/openapi/v3{_root(group, version)}?hash={hashlib.sha256(content.encode()).hexdigest().upper()}"
 
 
 def _paths(resource: Resource) -> JSON:
     root = _root(resource.group, resource.version)
-    kind = definition_name(resource)
+    kind = _definition_name(resource)
     collection = f"{root}/namespaces/{{namespace}}" if resource.namespaced else root
     collection += f"/{resource.plural}"
     one = f"{collection}/{{name}}"
@@ -120,7 +123,7 @@ def _paths(resource: Resource) -> JSON:
 
 
 def _subresource(resource: Resource, name: str) -> JSON:
-    kind = definition_name(resource)
+    kind = _definition_name(resource)
     if name in _CONNECTED:
         return {verb: _operation(resource, "connect", "") for verb in ("get", "post")}
     if name == "log":
@@ -203,7 +206,8 @@ def _operation(
     if parameters:
         operation["parameters"] = parameters
     if patch:
-        bodies = {media: _ref(_META + "Patch") for media in _PATCH_TYPES}
+        types = [t for t in _PATCH_TYPES if not (resource.custom and t == _STRATEGIC)]
+        bodies = {media: _ref(_META + "Patch") for media in types}
         operation["requestBody"] = {"content": bodies, "required": True}
     elif body:
         operation["requestBody"] = {"content": {"*/*": _ref(body)}, "required": action != "delete"}
@@ -214,11 +218,63 @@ def _ref(name: str) -> JSON:
     return {"schema": {"$ref": f"#/components/schemas/{name}"}}
 
 
+def _definition_name(resource: Resource) -> str:
+    """The name of a kind's schema: of a custom resource `com.example.stable.v1.CronTab`."""
+    if not resource.custom:
+        return definition_name(resource)
+    return ".".join((*reversed(resource.group.split(".")), resource.version, resource.kind))
+
+
+def _custom(served: Iterable[Resource]) -> JSON:
+    """The schemas of the custom resources, as apiextensions-apiserver pkg/controller/openapi/builder publishes them."""
+    found: JSON = {}
+    for resource in served:
+        if isinstance(resource, CustomResource):
+            name = _definition_name(resource)
+            found[name] = _custom_schema(resource)
+            found[name + "List"] = _custom_list(resource, name)
+    return found
+
+
+def _custom_schema(resource: CustomResource) -> JSON:
+    published: JSON = {"type": "object", **resource.schema}
+    own = resource.schema.get("properties") or {}
+    published["properties"] = {**own, **_header("ObjectMeta", "Standard object's metadata.", own)}
+    published["x-kubernetes-group-version-kind"] = [_gvk(resource, resource.kind)]
+    return published
+
+
+def _custom_list(resource: CustomResource, name: str) -> JSON:
+    items = {"description": f"List of {resource.plural}.", "type": "array", "items": _ref(name)["schema"]}
+    return {
+        "description": f"{resource.list_kind} is a list of {resource.kind}",
+        "type": "object",
+        "required": ["items"],
+        "properties": {**_header("ListMeta", "Standard list metadata.", {}), "items": items},
+        "x-kubernetes-group-version-kind": [_gvk(resource, resource.list_kind)],
+    }
+
+
+def _header(metadata: str, description: str, own: JSON) -> JSON:
+    """apiVersion, kind and metadata, which no schema need declare."""
+    pod = definitions()["io.k8s.api.core.v1.Pod"]["properties"]
+    found: JSON = {}
+    for key in ("apiVersion", "kind"):
+        found[key] = own.get(key) or {"description": pod[key]["description"], "type": "string"}
+    target = {"$ref": f"#/components/schemas/{_META}{metadata}"}
+    found["metadata"] = {"description": description, "allOf": [target], "default": {}}
+    return found
+
+
+def _gvk(resource: Resource, kind: str) -> JSON:
+    return {"group": resource.group, "version": resource.version, "kind": kind}
+
+
 def _schemas(roots: Iterable[str]) -> JSON:
     """The definitions that the roots reach, as OpenAPI v3 writes them."""
     known = definitions()
     found: JSON = {}
-    pending = list(roots)
+    pending = [*roots, _META + "ObjectMeta", _META + "ListMeta"]
     while pending:
         name = pending.pop()
         if name in known and name not in found:

@@ -20,12 +20,14 @@ from typing import Any, Literal
 import orjson
 
 from labsupport.embedded import errors
-from labsupport.embedded.kinds import KINDS
+from labsupport.embedded.kinds import KINDS, customresources
 from labsupport.embedded.kinds import metadata as metadata_rules
+from labsupport.embedded.kinds.customresourcedefinitions import ESTABLISHED, storage_versions
 from labsupport.embedded.kinds.kind import Kind
 from labsupport.embedded.objects import (
     JSON,
     clone,
+    is_condition_true,
     is_terminating,
     name_of,
     namespace_of,
@@ -34,7 +36,16 @@ from labsupport.embedded.objects import (
     sharing,
     uid_of,
 )
-from labsupport.embedded.resources import NAMESPACES, NODES, PODS, RESOURCES, Resource
+from labsupport.embedded.resources import (
+    CUSTOM_RESOURCE_DEFINITIONS,
+    EVERYTHING,
+    NAMESPACES,
+    NODES,
+    PODS,
+    RESOURCES,
+    Resource,
+    ServedResources,
+)
 from labsupport.embedded.selectors import LabelSelector
 from labsupport.embedded.store import HISTORY, Store
 
@@ -80,18 +91,24 @@ class Registry:
     def __init__(self, store: Store, kinds: Mapping[Resource, Kind] = KINDS) -> None:
         """Load what the store holds."""
         self._store = store
-        self._kinds = kinds
+        self.served = ServedResources()
+        self._kinds: dict[Resource, Kind] = dict(kinds)
+        self._versions: dict[str, dict[str, customresources.CustomResourceKind]] = {}  # of each custom resource
         self._objects: dict[Resource, dict[str, dict[str, JSON]]] = {r: {} for r in RESOURCES}
         self._dependents: dict[str, dict[tuple[Resource, str, str], None]] = {}
-        self._subscribers: dict[Resource | None, list[Callable[[Change], None]]] = {}
+        self._subscribers: dict[Resource, list[Callable[[Change], None]]] = {}
         self._history: deque[Change] = deque(maxlen=HISTORY)
         self._forgotten = 0  # the newest revision that is no longer in the history
         self.revision = 0  # the resourceVersion of the whole store
         self._load()
 
     def _load(self) -> None:
-        prefixes = {r.prefix: r for r in RESOURCES}
-        for row in self._store.rows():
+        rows = self._store.rows()
+        definitions = {row.key: row.value for row in rows if row.key.startswith(CUSTOM_RESOURCE_DEFINITIONS.prefix)}
+        for crd in definitions.values():
+            self._serve(None, crd)  # before the objects, which are rows like any other
+        prefixes = {r.prefix: r for r in self.served.stored()}
+        for row in rows:
             head, _, rest = row.key[len("/registry/") :].partition("/")
             plural, _, rest = rest.partition("/")
             resource = prefixes.get(f"/registry/{head}/{plural}/")
@@ -108,6 +125,9 @@ class Registry:
             else:
                 continue
             self._apply(change)
+        for resource in self.served.stored():
+            if resource.custom:
+                self._renew(resource)
         # Rows of compacted keys leave gaps, so a watch cannot start before this process did.
         self._history.clear()
         self._forgotten = self.revision
@@ -115,12 +135,15 @@ class Registry:
     # ------------------------------------------------------------------ reads
 
     def kind(self, resource: Resource) -> Kind:
-        """The behaviour of the resource's kind."""
+        """The behaviour of the resource's kind, for custom resources in that version."""
+        if resource.custom:
+            return self._versions[resource.qualified][resource.version]
         return self._kinds[resource]
 
     def find(self, resource: Resource, namespace: str, name: str) -> JSON | None:
         """The object, or None. `namespace` is "" for cluster-scoped resources."""
-        return self._objects[resource].get(namespace, {}).get(name)
+        found = self._objects[resource].get(namespace, {}).get(name)
+        return found if found is None or not resource.custom else seen(resource, found)
 
     def get(self, resource: Resource, namespace: str, name: str) -> JSON:
         """The object. Raises ApiError 404."""
@@ -134,6 +157,8 @@ class Registry:
         by_namespace = self._objects[resource]
         names = [namespace] if namespace else sorted(by_namespace)
         found = [by_namespace[n][k] for n in names if n in by_namespace for k in sorted(by_namespace[n])]
+        if resource.custom:
+            found = [seen(resource, obj) for obj in found]
         if labels is None or not labels.requirements:
             return found
         return [o for o in found if labels.matches(o["metadata"].get("labels") or {})]
@@ -148,21 +173,21 @@ class Registry:
             if change.old is None:
                 state.pop(key, None)
             else:
-                state[key] = change.old
+                state[key] = seen(resource, change.old)
         return [state[key] for key in sorted(state)]
 
     def dependents(self, uid: str) -> Dependents:
         """The objects with an owner reference to that uid."""
         keys = self._dependents.get(uid, {})
-        return [(r, self._objects[r][namespace][name]) for r, namespace, name in keys]
+        return [(self._kinds[r].resource, self._objects[r][namespace][name]) for r, namespace, name in keys]
 
-    def subscribe(self, resource: Resource | None, callback: Callable[[Change], None]) -> Callable[[], None]:
-        """Call back for every change of a resource (None: of all), first with ADDED for what exists.
+    def subscribe(self, resource: Resource, callback: Callable[[Change], None]) -> Callable[[], None]:
+        """Call back for every change of a resource, or of EVERYTHING, first with ADDED for what exists.
 
         The callback runs inside the write, after it is stored: it must be quick and must not write.
         Returns the function that ends the subscription.
         """
-        for each in RESOURCES if resource is None else (resource,):
+        for each in self.served.stored() if resource == EVERYTHING else (resource,):
             for obj in self.list(each):
                 callback(Change("ADDED", each, obj, None, int(obj["metadata"]["resourceVersion"])))
         callbacks = self._subscribers.setdefault(resource, [])
@@ -198,7 +223,7 @@ class Registry:
 
         Raises ApiError 400, 403 (admission), 404 (namespace), 409, 422.
         """
-        kind = self._kinds[resource]
+        kind = self.kind(resource)
         new: JSON = clone(obj)
         new["apiVersion"], new["kind"] = resource.api_version, resource.kind
         metadata = new.setdefault("metadata", {})
@@ -243,7 +268,7 @@ class Registry:
         metadata.managedFields stays as it is stored unless `managed_fields` are given.
         Raises ApiError 404, 409 when `obj` carries another resourceVersion or uid, 422.
         """
-        kind = self._kinds[resource]
+        kind = self.kind(resource)
         old = self.get(resource, obj["metadata"].get("namespace", ""), name_of(obj))
         self._check_preconditions(resource, old, obj["metadata"].get("uid"), obj["metadata"].get("resourceVersion"))
         new = self._merged(resource, obj, old, subresource)
@@ -252,11 +277,13 @@ class Registry:
             if not managed_fields:
                 del new["metadata"]["managedFields"]
         if subresource in ("status", "binding"):
+            if resource.custom:
+                kind.default(new)
             self._raise_invalid(resource, new, kind.validate_status_update(new, old))
         else:
             kind.default(new)
             kind.prepare_update(new, old, self)
-            if kind.tracks_generation and _intent(new) != _intent(old):
+            if kind.tracks_generation and _intent(resource, new) != _intent(resource, old):
                 new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
             found = [*metadata_rules.validate_update(new, old, kind), *kind.validate_update(new, old)]
             self._raise_invalid(resource, new, found)
@@ -287,20 +314,23 @@ class Registry:
         """
         old = self.get(resource, namespace, name)
         self._check_preconditions(resource, old, options.uid, options.resource_version, deleting=True)
+        kind = self.kind(resource)
         new: JSON = clone(old)
         metadata = new["metadata"]
+        if not is_terminating(old):
+            kind.prepare_delete(new)
         finalizers = [f for f in metadata.get("finalizers") or [] if f not in (FOREGROUND, ORPHAN)]
         if options.propagation == "Foreground" or (options.propagation is None and FOREGROUND in _finalizers(old)):
             finalizers.append(FOREGROUND)
         elif options.propagation == "Orphan" or (
-            options.propagation is None and (ORPHAN in _finalizers(old) or self._kinds[resource].orphans_by_default)
+            options.propagation is None and (ORPHAN in _finalizers(old) or kind.orphans_by_default)
         ):
             finalizers.append(ORPHAN)
         if finalizers:
             metadata["finalizers"] = finalizers
         else:
             metadata.pop("finalizers", None)
-        grace = self._kinds[resource].grace_seconds(old, options.grace_seconds)
+        grace = kind.grace_seconds(old, options.grace_seconds)
         if is_terminating(old):
             before = metadata.get("deletionGracePeriodSeconds", 0)
             if grace < before:  # a second DELETE may only shorten the wait
@@ -373,6 +403,8 @@ class Registry:
             merged: JSON = clone(old)
             if "status" in obj:
                 merged["status"] = clone(obj["status"])
+            elif resource.custom:
+                merged.pop("status", None)
             if subresource == "binding":  # the scheduler's write: the node and the condition in one
                 merged["spec"]["nodeName"] = obj["spec"]["nodeName"]
             return merged
@@ -417,6 +449,10 @@ class Registry:
         return not metadata.get("deletionGracePeriodSeconds")
 
     def _write(self, resource: Resource, new: JSON, old: JSON | None, *, dry_run: bool) -> JSON:
+        storage = self._kinds[resource].resource
+        if storage.version != resource.version:
+            before = self._objects[resource][namespace_of(old)][name_of(old)] if old else None
+            return seen(resource, self._write(storage, seen(storage, new), before, dry_run=dry_run))
         revision = self.revision + 1
         if dry_run:
             new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"] if old else ""
@@ -433,11 +469,15 @@ class Registry:
     def _remove(self, resource: Resource, old: JSON, *, last: JSON, dry_run: bool) -> JSON:
         if dry_run:
             return last
+        storage = self._kinds[resource].resource
+        if storage.version != resource.version:
+            before = self._objects[resource][namespace_of(old)][name_of(old)]
+            return seen(resource, self._remove(storage, before, last=seen(storage, last), dry_run=False))
         revision = self.revision + 1
         last = {**last, "metadata": {**last["metadata"], "resourceVersion": str(revision)}}
         self._store.append(revision, resource.key(namespace_of(old), name_of(old)), None)
         self._publish(Change("DELETED", resource, last, old, revision))
-        self._kinds[resource].after_delete(last, self)
+        self.kind(resource).after_delete(last, self)
         return last
 
     def _publish(self, change: Change) -> None:
@@ -446,11 +486,45 @@ class Registry:
             self._forgotten = self._history[0].revision
         self._history.append(change)
         self._apply(change)
-        for callback in (*self._subscribers.get(change.resource, ()), *self._subscribers.get(None, ())):
+        if change.resource == CUSTOM_RESOURCE_DEFINITIONS:
+            self._serve(change.old, change.object if change.type != "DELETED" else None)
+        for callback in (*self._subscribers.get(change.resource, ()), *self._subscribers.get(EVERYTHING, ())):
             try:
                 callback(change)
             except Exception:  # the write is stored: it has not failed, and the others must hear of it
                 log.exception("a subscriber failed on %s %s", change.type, name_of(change.object))
+
+    def _serve(self, old: JSON | None, crd: JSON | None) -> None:
+        """Bring what is served in step with a CustomResourceDefinition; `old` is what it was before, if it was."""
+        known = crd or old
+        established = crd is not None and is_condition_true(crd, ESTABLISHED)
+        before = old is not None and is_condition_true(old, ESTABLISHED)
+        if known is None or not (established or before) or (established and before and _serves_alike(old, crd)):
+            return
+        kinds = customresources.versions_of(known)
+        stored = kinds[storage_versions(known)[0]]
+        resource = stored.resource
+        if resource in RESOURCES:
+            return  # what is built in comes first
+        if crd is None:
+            self.served.replace(resource, ())
+            return
+        self._versions[resource.qualified] = kinds
+        self._kinds.pop(resource, None)  # its key, too, is to be the present version
+        self._kinds[resource] = stored
+        self._objects[resource] = self._objects.pop(resource, {})
+        self._renew(resource)
+        shown = [version["name"] for version in crd["spec"]["versions"] if version["served"]]
+        self.served.replace(resource, [kinds[name].resource for name in shown])
+
+    def _renew(self, resource: Resource) -> None:
+        """Bring a custom resource's objects to its storage version and schema, as upstream does on reading them."""
+        kind = self._kinds[resource]
+        for by_name in self._objects[resource].values():
+            for name, obj in by_name.items():
+                new = clone(seen(resource, obj))
+                kind.default(new)
+                by_name[name] = sharing(new, obj)
 
     def _apply(self, change: Change) -> None:
         """Bring the state in memory and the index of dependents up to date."""
@@ -483,9 +557,24 @@ def _finalizers(obj: JSON) -> list[str]:
     return obj["metadata"].get("finalizers") or []
 
 
-def _intent(obj: JSON) -> JSON:
-    """What generation follows: everything but metadata and status."""
-    return {k: v for k, v in obj.items() if k not in ("metadata", "status", "apiVersion", "kind")}
+def _intent(resource: Resource, obj: JSON) -> JSON:
+    """What generation follows: everything but metadata and status (which is like the rest where it has no writers)."""
+    apart = "status" in resource.subresources or not resource.custom
+    left_out = ("metadata", "apiVersion", "kind", "status") if apart else ("metadata", "apiVersion", "kind")
+    return {k: v for k, v in obj.items() if k not in left_out}
+
+
+def seen(resource: Resource, obj: JSON) -> JSON:
+    """A stored object in the version of the resource: conversion strategy None, so only its apiVersion differs."""
+    version = resource.api_version
+    return obj if obj["apiVersion"] == version else {**obj, "apiVersion": version}
+
+
+def _serves_alike(old: JSON | None, new: JSON | None) -> bool:
+    """Whether two states of an established definition serve the same."""
+    if old is None or new is None:
+        return False
+    return bool(old["spec"] == new["spec"] and old["status"]["acceptedNames"] == new["status"]["acceptedNames"])
 
 
 def _shifted(time: str, seconds: int) -> str:

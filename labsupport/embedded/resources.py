@@ -1,15 +1,26 @@
-"""The table of resources that are served: one row each."""
+"""The table of resources that are served: one row each.
+
+The rows here are built in. Those of CustomResourceDefinitions come and go; a registry's `served` holds them all.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar
+
+if TYPE_CHECKING:
+    from labsupport.embedded.definitions import Type
 
 _ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Resource:
-    """One resource of the API: where it is served and what it is called."""
+    """One resource of the API: where it is served and what it is called.
+
+    Two are equal when they hold the same objects: the versions of a custom resource are views of one store.
+    """
 
     group: str  # "" is the core group
     version: str
@@ -21,10 +32,28 @@ class Resource:
     subresources: tuple[str, ...] = ()
     verbs: tuple[str, ...] = _ALL_VERBS
 
+    custom: ClassVar[bool] = False  # whether a CustomResourceDefinition brought it
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Resource) and self.plural == other.plural and self.group == other.group
+
+    def __hash__(self) -> int:
+        return hash((self.group, self.plural))
+
+    @property
+    def type(self) -> Type | None:
+        """The type of the objects where the resource brings its own; None where it is a published one."""
+        return None
+
     @property
     def singular(self) -> str:
         """The singular name, as discovery gives it."""
         return self.kind.lower()
+
+    @property
+    def list_kind(self) -> str:
+        """The kind of a list of the objects."""
+        return self.kind + "List"
 
     @property
     def api_version(self) -> str:
@@ -87,6 +116,18 @@ CLUSTER_ROLE_BINDINGS = Resource(RBAC_GROUP, "v1", "clusterrolebindings", "Clust
 INGRESSES = Resource("networking.k8s.io", "v1", "ingresses", "Ingress", True, ("ing",), (), ("status",))
 INGRESS_CLASSES = Resource("networking.k8s.io", "v1", "ingressclasses", "IngressClass", False)
 NETWORK_POLICIES = Resource("networking.k8s.io", "v1", "networkpolicies", "NetworkPolicy", True, ("netpol",))
+CUSTOM_RESOURCE_DEFINITIONS = Resource(
+    "apiextensions.k8s.io",
+    "v1",
+    "customresourcedefinitions",
+    "CustomResourceDefinition",
+    False,
+    ("crd", "crds"),
+    ("api-extensions",),
+    ("status",),
+)
+
+EVERYTHING = Resource("*", "*", "*", "*")  # in subscriptions: all resources, those that are served later too
 
 RESOURCES: tuple[Resource, ...] = (
     NAMESPACES,
@@ -116,18 +157,71 @@ RESOURCES: tuple[Resource, ...] = (
     INGRESSES,
     INGRESS_CLASSES,
     NETWORK_POLICIES,
+    CUSTOM_RESOURCE_DEFINITIONS,
 )
 
 
-def find(group: str, version: str, plural: str) -> Resource | None:
-    """The resource served at that group, version and plural name, or None."""
-    return _BY_PATH.get((group, version, plural))
+class ServedResources:
+    """The resources that are served at the moment: the built-in ones and those of CustomResourceDefinitions."""
+
+    def __init__(self) -> None:
+        self.generation = 0  # moves with every change: what is made from the table is kept no longer
+        self._by_path = {(r.group, r.version, r.plural): r for r in RESOURCES}
+        self._by_kind = {(r.api_version, r.kind): r for r in RESOURCES}
+        self._stored = {r.qualified: r for r in RESOURCES}
+        self._custom: dict[str, tuple[Resource, ...]] = {}
+        self._endings: dict[Resource, list[Callable[[], None]]] = {}
+
+    def all(self) -> list[Resource]:
+        """Every version of every resource, the built-in ones first."""
+        return [*RESOURCES, *(version for versions in self._custom.values() for version in versions)]
+
+    def stored(self) -> list[Resource]:
+        """Every resource once, in the version in which its objects are stored."""
+        return list(self._stored.values())
+
+    def find(self, group: str, version: str, plural: str) -> Resource | None:
+        """The resource served at that group, version and plural name, or None."""
+        return self._by_path.get((group, version, plural))
+
+    def find_kind(self, api_version: str, kind: str) -> Resource | None:
+        """The resource of an object's apiVersion and kind, or None."""
+        return self._by_kind.get((api_version, kind))
+
+    def named(self, qualified: str) -> Resource | None:
+        """The resource called `plural` or `plural.group`, as its objects are stored, or None."""
+        return self._stored.get(qualified)
+
+    def until_changed(self, resource: Resource, ended: Callable[[], None]) -> Callable[[], None]:
+        """Call `ended` once the resource is no longer served as it is now. Returns the function that forgets it."""
+        waiting = self._endings.setdefault(resource, [])
+        waiting.append(ended)
+        return lambda: waiting.remove(ended) if ended in waiting else None
+
+    def replace(self, storage: Resource, versions: Iterable[Resource]) -> None:
+        """Serve these versions of a custom resource from now on; none of them withdraws it.
+
+        `storage` is the version in which the objects are stored, served or not.
+        """
+        for old in self._custom.pop(storage.qualified, ()):
+            del self._by_path[old.group, old.version, old.plural]
+            self._by_kind.pop((old.api_version, old.kind), None)
+        self._stored.pop(storage.qualified, None)
+        served = tuple(versions)
+        if served:
+            self._custom[storage.qualified] = served
+            self._stored[storage.qualified] = storage
+            for new in served:
+                self._by_path[new.group, new.version, new.plural] = new
+                self._by_kind[new.api_version, new.kind] = new
+        self.generation += 1
+        for ended in self._endings.pop(storage, ()):
+            ended()
 
 
 def find_kind(api_version: str, kind: str) -> Resource | None:
-    """The resource of an object's apiVersion and kind, or None."""
+    """The built-in resource of an object's apiVersion and kind, or None."""
     return _BY_KIND.get((api_version, kind))
 
 
-_BY_PATH = {(r.group, r.version, r.plural): r for r in RESOURCES}
 _BY_KIND = {(r.api_version, r.kind): r for r in RESOURCES}

@@ -1,8 +1,18 @@
-"""What the published schemas say, in one place: types, decoding of requests, OpenAPI documents."""
+"""What schemas say, in one place: types, decoding of requests, OpenAPI documents.
 
-from labsupport.embedded.decoding import cannot_handle, decode, duplicate_fields, normalize, type_errors, unknown_fields
+The kinds that are built in have published schemas; custom resources bring their own.
+"""
+
+from __future__ import annotations
+
+from labsupport.embedded import decoding
+from labsupport.embedded.decoding import cannot_handle, duplicate_fields, normalize, unknown_fields
 from labsupport.embedded.definitions import Field, Type, type_of
+from labsupport.embedded.objects import JSON
 from labsupport.embedded.openapi import openapi_v3, openapi_v3_index
+from labsupport.embedded.resources import Resource
+from labsupport.embedded.structural import decoding as custom_decoding
+from labsupport.embedded.structural.resource import CustomResource
 
 __all__ = [
     "Field",
@@ -17,3 +27,19 @@ __all__ = [
     "type_of",
     "unknown_fields",
 ]
+
+
+def decode(
+    obj: JSON, resource: Resource, field_validation: str = "Strict", raw: bytes | None = None
+) -> tuple[JSON, list[str]]:
+    """The normal form of an object and the warnings about it; see decoding.decode. Raises ApiError 400."""
+    if isinstance(resource, CustomResource):
+        return custom_decoding.decode(obj, resource, field_validation, raw)
+    return decoding.decode(obj, resource, field_validation, raw)
+
+
+def type_errors(obj: JSON, resource: Resource) -> list[str]:
+    """Values of a wrong type that no object can be decoded with, in the words of Go's JSON decoder."""
+    if resource.custom:
+        return custom_decoding.type_errors(obj)
+    return decoding.type_errors(obj, resource)

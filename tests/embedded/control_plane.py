@@ -12,6 +12,7 @@ from labsupport.embedded.objects import JSON, name_of, now
 from labsupport.embedded.registry import Change, Registry
 from labsupport.embedded.resources import (
     EVENTS,
+    EVERYTHING,
     NAMESPACES,
     NODES,
     PERSISTENT_VOLUME_CLAIMS,
@@ -46,7 +47,7 @@ class ControlPlane:
         for number, controller in enumerate(self.controllers):
             for resource, mapper in controller.sources().items():
                 self.registry.subscribe(resource, lambda c, f=mapper, n=number: self._enqueue(n, f(c)))  # type: ignore[misc]
-        self.registry.follow(None, self.changes.append)
+        self.registry.follow(EVERYTHING, self.changes.append)
 
     def _enqueue(self, number: int, keys: Any) -> None:
         for key in keys:

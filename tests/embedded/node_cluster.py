@@ -12,7 +12,7 @@ from fake_runtime import FakeRuntime, resolve
 from labsupport.embedded.node.agent import NodeAgent
 from labsupport.embedded.objects import JSON, clone, name_of
 from labsupport.embedded.registry import Change, Registry
-from labsupport.embedded.resources import EVENTS, NAMESPACES, PODS, SERVICE_ACCOUNTS
+from labsupport.embedded.resources import EVENTS, EVERYTHING, NAMESPACES, PODS, SERVICE_ACCOUNTS
 from labsupport.embedded.store import Store
 
 WORKER = "lab-worker"
@@ -53,7 +53,7 @@ class NodeCluster:
         self.agent = NodeAgent(self.registry, self.runtime, state, lambda *_: "token", resolve_image=resolve)  # type: ignore[arg-type]
         self.history: list[Change] = []
         self._changed = asyncio.Event()
-        self.registry.subscribe(None, self._note)
+        self.registry.subscribe(EVERYTHING, self._note)
 
     def _note(self, change: Change) -> None:
         self.history.append(change)

@@ -92,7 +92,7 @@ class Controller:
         self.queue = WorkQueue()
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
-        """For each watched resource, the keys that a change of one of its objects concerns."""
+        """For each watched resource (or EVERYTHING), the keys that a change of one of its objects concerns."""
         raise NotImplementedError
 
     def reconcile(self, key: str) -> float | None:

@@ -9,17 +9,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
-from labsupport.embedded import resources
 from labsupport.embedded.controllers.controller import Controller
 from labsupport.embedded.errors import ApiError
 from labsupport.embedded.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key, uid_of
 from labsupport.embedded.registry import FOREGROUND, ORPHAN, DeleteOptions
-from labsupport.embedded.resources import EVENTS, RESOURCES, Resource
+from labsupport.embedded.resources import EVENTS, EVERYTHING, Resource
 
 if TYPE_CHECKING:
     from labsupport.embedded.registry import Change
-
-_BY_NAME = {resource.qualified: resource for resource in RESOURCES}
 
 
 class GarbageCollector(Controller):
@@ -28,10 +25,12 @@ class GarbageCollector(Controller):
     name: ClassVar[str] = "garbage-collector"
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
-        """Everything that can own or be owned."""
-        return {resource: self._concerned for resource in RESOURCES if resource != EVENTS}
+        """Everything that can own or be owned, custom resources too."""
+        return {EVERYTHING: self._concerned}
 
     def _concerned(self, change: Change) -> list[str]:
+        if change.resource == EVENTS:
+            return []
         obj, before = change.object, change.old or change.object
         if change.type == "DELETED":
             keys = [_key(resource, dependent) for resource, dependent in self.registry.dependents(uid_of(obj))]
@@ -47,9 +46,9 @@ class GarbageCollector(Controller):
     def reconcile(self, key: str) -> float | None:
         """Delete the object, strip its references or let go of its finalizer, as its owners' state demands."""
         qualified, _, rest = key.partition(" ")
-        resource = _BY_NAME[qualified]
-        obj = self.registry.find(resource, *split_key(rest))
-        if obj is None:
+        resource = self.registry.served.named(qualified)
+        obj = self.registry.find(resource, *split_key(rest)) if resource is not None else None
+        if resource is None or obj is None:
             return None
         finalizers = obj["metadata"].get("finalizers") or ()
         if is_terminating(obj) and ORPHAN in finalizers:
@@ -106,16 +105,15 @@ class GarbageCollector(Controller):
 
     def _owner(self, reference: JSON, namespace: str) -> tuple[Resource, JSON] | None:
         """The owner that the reference means, if it exists with that uid."""
-        resource = resources.find_kind(reference.get("apiVersion", ""), reference.get("kind", ""))
+        resource = self.registry.served.find_kind(reference.get("apiVersion", ""), reference.get("kind", ""))
         if resource is None:
             return None
         owner = self.registry.find(resource, namespace if resource.namespaced else "", reference.get("name", ""))
         return (resource, owner) if owner is not None and uid_of(owner) == reference.get("uid") else None
 
-    @staticmethod
-    def _is_known(reference: JSON, namespace: str) -> bool:
+    def _is_known(self, reference: JSON, namespace: str) -> bool:
         """Whether absence can be told: the kind is served, and a cluster-scoped object names no namespaced owner."""
-        resource = resources.find_kind(reference.get("apiVersion", ""), reference.get("kind", ""))
+        resource = self.registry.served.find_kind(reference.get("apiVersion", ""), reference.get("kind", ""))
         return resource is not None and (bool(namespace) or not resource.namespaced)
 
     def _delete(self, resource: Resource, obj: JSON, propagation: str) -> None:

@@ -15,7 +15,7 @@ from labsupport.embedded.controllers.controller import Controller
 from labsupport.embedded.errors import ApiError
 from labsupport.embedded.objects import JSON, is_terminating, name_of, namespace_of
 from labsupport.embedded.registry import DeleteOptions
-from labsupport.embedded.resources import NAMESPACES, PODS, RESOURCES, Resource
+from labsupport.embedded.resources import EVERYTHING, NAMESPACES, PODS, Resource
 
 if TYPE_CHECKING:
     from labsupport.embedded.registry import Change
@@ -29,14 +29,14 @@ class NamespaceController(Controller):
     name: ClassVar[str] = "namespace"
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
-        """Namespaces, and the end of whatever is in them."""
-        contents = {r: self._emptied for r in RESOURCES if r.namespaced}
-        return {NAMESPACES: lambda change: [name_of(change.object)], **contents}
+        """Namespaces, and the end of whatever is in them, custom resources too."""
+        return {NAMESPACES: lambda change: [name_of(change.object)], EVERYTHING: self._emptied}
 
     def _emptied(self, change: Change) -> list[str]:
+        if change.type != "DELETED":
+            return []
         namespace = self.registry.find(NAMESPACES, "", namespace_of(change.object))
-        gone = change.type == "DELETED"
-        return [name_of(namespace)] if gone and namespace is not None and is_terminating(namespace) else []
+        return [name_of(namespace)] if namespace is not None and is_terminating(namespace) else []
 
     def reconcile(self, key: str) -> float | None:
         """Delete the content of a terminating namespace, as far as it goes now."""
@@ -45,7 +45,7 @@ class NamespaceController(Controller):
             return None
         if FINALIZER not in (namespace.get("spec", {}).get("finalizers") or ()):
             return None
-        others = [r for r in RESOURCES if r.namespaced and r != PODS]
+        others = [r for r in self.registry.served.stored() if r.namespaced and r != PODS]
         remaining = self._delete_all(key, PODS)
         if not remaining:
             remaining = [obj for resource in others for obj in self._delete_all(key, resource)]

@@ -127,7 +127,7 @@ async def _dispatch(request: web.Request, services: Services) -> web.StreamRespo
     user = impersonation.acting_user(request.headers, authenticated or ANONYMOUS, services.authorizer)
     query = request.query
     watching_wanted = bool(query) and boolean(query, "watch")
-    target = parse_target(request.method, parts, watching=watching_wanted)
+    target = parse_target(request.method, parts, services.registry.served, watching=watching_wanted)
     if target is None or authenticated is None:
         return _outside_resources(request, services, parts, user)
     check_target(services.authorizer, user, target, query)
@@ -179,11 +179,11 @@ def _outside_resources(request: web.Request, services: Services, parts: list[str
         case ["version"]:
             return json_response(documents.version(settings.KUBERNETES_VERSION))
         case ["openapi", "v3", *where]:
-            return documents.openapi(where)
+            return documents.openapi(where, services.registry.served)
         case ["openapi", "v2"]:
             return documents.openapi_v2()
         case ["api" | "apis", *_]:
-            return discovery.discover(request, parts)
+            return discovery.discover(request, parts, services.registry.served)
         case []:
             return json_response(
                 {"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}

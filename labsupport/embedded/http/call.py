@@ -18,7 +18,7 @@ from labsupport.embedded.errors import ApiError
 from labsupport.embedded.podruntime import PodRuntime
 from labsupport.embedded.rbac.attributes import User
 from labsupport.embedded.rbac.authorizer import Authorizer
-from labsupport.embedded.resources import Resource
+from labsupport.embedded.resources import Resource, ServedResources
 
 if TYPE_CHECKING:
     from labsupport.embedded.kinds.kind import Kind
@@ -104,7 +104,7 @@ def segments(raw_path: str) -> list[str]:
     return [unquote(part) if "%" in part else part for part in path.split("/")]
 
 
-def parse_target(method: str, parts: list[str], *, watching: bool) -> Target | None:
+def parse_target(method: str, parts: list[str], served: ServedResources, *, watching: bool) -> Target | None:
     """The target of a path below /api/<version>/ or /apis/<group>/<version>/; None for any other path."""
     match parts:
         case ["api", version, *rest] if rest:
@@ -126,7 +126,7 @@ def parse_target(method: str, parts: list[str], *, watching: bool) -> Target | N
     verb = verbs.get(method, "")
     if watching and verb in ("get", "list") and not subresource:
         verb = "watch"
-    resource = resources.find(group, version, plural)
+    resource = served.find(group, version, plural)
     if resource is not None and resource.namespaced != bool(namespace) and plural != "namespaces":
         across = resource.namespaced and not name and verb in ("list", "watch")
         if resource.namespaced and not name and not across:

@@ -6,9 +6,10 @@ Upstream: apiserver pkg/endpoints/discovery; kubernetes.io/docs/concepts/overvie
 from __future__ import annotations
 
 import base64
-import functools
 import hashlib
+import re
 from collections.abc import Callable
+from typing import Any
 
 import orjson
 from aiohttp import web
@@ -20,9 +21,10 @@ from labsupport.embedded.http.negotiation import negotiate
 from labsupport.embedded.http.responses import headers, json_bytes
 from labsupport.embedded.http.reviews import REVIEWS
 from labsupport.embedded.objects import JSON
-from labsupport.embedded.resources import RESOURCES, Resource
+from labsupport.embedded.resources import Resource, ServedResources
 
-_SERVED = (*RESOURCES, *REVIEWS)
+Listed = dict[str, dict[str, list[Resource]]]
+
 # The kinds of subresources whose kind is not the resource's own: (group, version, kind) and verbs.
 _SUBRESOURCES: dict[str, tuple[tuple[str, str, str], tuple[str, ...]]] = {
     "scale": (("autoscaling", "v1", "Scale"), ("get", "patch", "update")),
@@ -37,24 +39,25 @@ _SUBRESOURCE_VERBS = {"log": ("get",), "finalize": ("update",)}
 _STATUS_VERBS = ("get", "patch", "update")
 
 
-def discover(request: web.Request, parts: list[str]) -> web.Response:
+def discover(request: web.Request, parts: list[str], served: ServedResources) -> web.Response:
     """The answer to /api, /apis, /apis/<group>, /api/<version> and /apis/<group>/<version>. Raises ApiError 404."""
     form = negotiate(request.headers.get("Accept", ""))
     aggregated = form.shown_as == negotiation.DISCOVERY
+    listed = _listed(served)
     match parts:
         case ["api" | "apis" as root] if aggregated:
             content_type = f"application/json;g=apidiscovery.k8s.io;v={form.version};as={negotiation.DISCOVERY}"
-            return _answer(request, lambda: _aggregated(root, form.version), content_type)
+            return _answer(request, lambda: _aggregated(root, form.version, listed), content_type)
         case ["api"]:
-            return _answer(request, _core_versions)
+            return _answer(request, lambda: _core_versions(listed))
         case ["apis"]:
-            return _answer(request, _groups)
-        case ["apis", group] if group in _versions():
-            return _answer(request, lambda: {"kind": "APIGroup", "apiVersion": "v1", **_group(group)})
-        case ["api", version] if version in _versions()[""]:
-            return _answer(request, lambda: _resources("", version))
-        case ["apis", group, version] if group and version in _versions().get(group, ()):
-            return _answer(request, lambda: _resources(group, version))
+            return _answer(request, lambda: _groups(listed))
+        case ["apis", group] if group in listed:
+            return _answer(request, lambda: {"kind": "APIGroup", "apiVersion": "v1", **_group(group, listed)})
+        case ["api", version] if version in listed[""]:
+            return _answer(request, lambda: _resources("", version, listed))
+        case ["apis", group, version] if group and version in listed.get(group, ()):
+            return _answer(request, lambda: _resources(group, version, listed))
     raise no_such_resource()
 
 
@@ -69,41 +72,50 @@ def _answer(request: web.Request, document: Callable[[], JSON], content_type: st
     return web.Response(body=body, headers=made)
 
 
-@functools.cache
-def _versions() -> dict[str, list[str]]:
-    """The versions of each group, in the order of the table of resources."""
-    found: dict[str, list[str]] = {"": []}
-    for resource in _SERVED:
-        versions = found.setdefault(resource.group, [])
-        if resource.version not in versions:
-            versions.append(resource.version)
-    return found
+def _listed(served: ServedResources) -> Listed:
+    """The resources of each group and version: groups in the order of the table, their versions the preferred first."""
+    found: Listed = {"": {}}
+    for resource in (*served.all(), *REVIEWS):
+        found.setdefault(resource.group, {}).setdefault(resource.version, []).append(resource)
+    return {
+        group: {v: sorted(versions[v], key=lambda r: r.plural) for v in sorted(versions, key=_priority)}
+        for group, versions in found.items()
+    }
 
 
-def _core_versions() -> JSON:
+def _priority(version: str) -> tuple[Any, ...]:
+    """v2 before v1 before v1beta1 before v1alpha1 before any other name (apimachinery util/version/helpers.go)."""
+    found = re.fullmatch(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?", version)
+    if found is None:
+        return (1, 0, 0, 0, version)
+    stability = {None: 2, "beta": 1, "alpha": 0}[found[2]]
+    return (0, -stability, -int(found[1]), -int(found[3] or 0), version)
+
+
+def _core_versions(listed: Listed) -> JSON:
     addresses = [
         {"clientCIDR": "0.0.0.0/0", "serverAddress": f"{settings.CONTROL_PLANE.address}:{settings.API_PORT_ON_NODE}"}
     ]
     return {
         "kind": "APIVersions",
-        "versions": _versions()[""],
+        "versions": list(listed[""]),
         "serverAddressByClientCIDRs": addresses,
     }
 
 
-def _groups() -> JSON:
-    groups = [_group(group) for group in _versions() if group]
+def _groups(listed: Listed) -> JSON:
+    groups = [_group(group, listed) for group in listed if group]
     return {"kind": "APIGroupList", "apiVersion": "v1", "groups": groups}
 
 
-def _group(group: str) -> JSON:
-    versions = [{"groupVersion": f"{group}/{v}", "version": v} for v in _versions()[group]]
+def _group(group: str, listed: Listed) -> JSON:
+    versions = [{"groupVersion": f"{group}/{v}", "version": v} for v in listed[group]]
     return {"name": group, "versions": versions, "preferredVersion": versions[0]}
 
 
-def _resources(group: str, version: str) -> JSON:
+def _resources(group: str, version: str, listed: Listed) -> JSON:
     entries: list[JSON] = []
-    for resource in _of(group, version):
+    for resource in listed[group][version]:
         entry: JSON = {
             "name": resource.plural,
             "singularName": resource.singular,
@@ -138,20 +150,20 @@ def _resources(group: str, version: str) -> JSON:
     }
 
 
-def _aggregated(root: str, form_version: str) -> JSON:
+def _aggregated(root: str, form_version: str, listed: Listed) -> JSON:
     items = []
-    for group, versions in _versions().items():
+    for group, versions in listed.items():
         if (root == "api") != (group == ""):
             continue
-        listed = [
+        entries = [
             {
                 "version": version,
                 "freshness": "Current",
-                "resources": [_aggregated_resource(r) for r in _of(group, version)],
+                "resources": [_aggregated_resource(r) for r in resources],
             }
-            for version in versions
+            for version, resources in versions.items()
         ]
-        items.append({"metadata": {"name": group} if group else {}, "versions": listed})
+        items.append({"metadata": {"name": group} if group else {}, "versions": entries})
     return {
         "kind": negotiation.DISCOVERY,
         "apiVersion": f"apidiscovery.k8s.io/{form_version}",
@@ -188,10 +200,6 @@ def _response_kind(group: str, version: str, kind: str) -> JSON:
 def _subresource(resource: Resource, name: str) -> tuple[tuple[str, str, str], tuple[str, ...]]:
     own = (resource.group, resource.version, resource.kind)
     return _SUBRESOURCES.get(name, (own, _SUBRESOURCE_VERBS.get(name, _STATUS_VERBS)))
-
-
-def _of(group: str, version: str) -> list[Resource]:
-    return sorted((r for r in _SERVED if (r.group, r.version) == (group, version)), key=lambda r: r.plural)
 
 
 def _storage_hash(resource: Resource) -> str:

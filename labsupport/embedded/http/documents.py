@@ -1,4 +1,4 @@
-"""The documents that do not change while the server runs: its version and the OpenAPI descriptions."""
+"""The documents about the server: its version, and the OpenAPI descriptions, kept until what is served changes."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from labsupport.embedded import schema
 from labsupport.embedded.http.call import no_such_resource
 from labsupport.embedded.http.responses import headers, json_bytes
 from labsupport.embedded.objects import JSON
+from labsupport.embedded.resources import ServedResources
 
 _MACHINES = {"x86_64": "amd64", "aarch64": "arm64"}
 _OPENAPI_V2 = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
@@ -38,18 +39,18 @@ def version(git_version: str) -> JSON:
     }
 
 
-def openapi(where: list[str]) -> web.Response:
+def openapi(where: list[str], served: ServedResources) -> web.Response:
     """The index at /openapi/v3, or the document of one group version below it. Raises ApiError 404."""
     if not where:
-        return web.Response(body=_index(), headers=headers())
+        return web.Response(body=_index(served, served.generation), headers=headers())
     match where:
-        case ["api", served]:
+        case ["api", version_name]:
             group = ""
-        case ["apis", group, served]:
+        case ["apis", group, version_name]:
             pass
         case _:
             raise no_such_resource()
-    document = _document(group, served)
+    document = _document(group, version_name, served, served.generation)
     if not document:
         raise no_such_resource()
     made = headers()
@@ -66,12 +67,12 @@ def openapi_v2() -> web.Response:
     return web.Response(body=b"", headers=headers(_OPENAPI_V2))  # the protobuf encoding of an empty message
 
 
-@functools.cache
-def _index() -> bytes:
-    return json_bytes(schema.openapi_v3_index())
+@functools.lru_cache(maxsize=1)
+def _index(served: ServedResources, generation: int) -> bytes:
+    return json_bytes(schema.openapi_v3_index(served))
 
 
-@functools.cache
-def _document(group: str, served: str) -> bytes:
-    document = schema.openapi_v3(group, served)
+@functools.lru_cache(maxsize=64)
+def _document(group: str, version_name: str, served: ServedResources, generation: int) -> bytes:
+    document = schema.openapi_v3(group, version_name, served)
     return b"" if document is None else json_bytes(document)

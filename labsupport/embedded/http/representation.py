@@ -49,11 +49,13 @@ def show_list(items: list[JSON], kind: Kind, metadata: JSON, form: Form, include
         }
     resource = kind.resource
     return {
-        "kind": f"{resource.kind}List",
+        "kind": resource.list_kind,
         "apiVersion": resource.api_version,
         "metadata": metadata,
-        # As upstream writes typed lists: the items' kind is the list's.
-        "items": [{k: v for k, v in item.items() if k not in _NOT_IN_ITEMS} for item in items],
+        # As upstream writes typed lists: the items' kind is the list's. Untyped objects carry their own.
+        "items": items
+        if resource.custom
+        else [{k: v for k, v in item.items() if k not in _NOT_IN_ITEMS} for item in items],
     }
 
 

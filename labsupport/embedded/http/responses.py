@@ -13,6 +13,7 @@ from multidict import CIMultiDict
 from labsupport.embedded.errors import ApiError
 from labsupport.embedded.objects import JSON
 from labsupport.embedded.resources import ENDPOINTS, Resource
+from labsupport.embedded.structural.resource import CustomResource
 
 JSON_TYPE = "application/json"
 
@@ -31,7 +32,9 @@ def headers(content_type: str = JSON_TYPE, warnings: Iterable[str] = ()) -> CIMu
 
 def deprecations(resource: Resource) -> list[str]:
     """The warnings that every request on a resource gets."""
-    return [_DEPRECATED[resource]] if resource in _DEPRECATED else []
+    if resource in _DEPRECATED:
+        return [_DEPRECATED[resource]]
+    return [resource.deprecation] if isinstance(resource, CustomResource) and resource.deprecation else []
 
 
 def json_bytes(value: Any, *, pretty: bool = False) -> bytes:

@@ -43,14 +43,14 @@ async def patch_scale(call: Call) -> web.Response:
     """Change the replicas of a workload."""
     options = WriteOptions.parse(call.request.query, "PatchOptions")
     apply = await writing.read_patch(call, SCALES)
-    old = scale_of(call.registry.get(call.resource, namespace(call), call.target.name))
+    old = scale_of(call.registry.get(call.resource, namespace(call), call.target.name), call.kind.scale_paths)
     scale, _ = writing.check_patched(apply(old), old, SCALES, options)
     return _write_scale(call, scale, options, "PatchOptions")
 
 
 def _write_scale(call: Call, scale: JSON, options: WriteOptions, type_name: str) -> web.Response:
     old = call.registry.get(call.resource, namespace(call), call.target.name)
-    new = apply_scale(old, scale)
+    new = apply_scale(old, scale, call.kind.scale_paths)
     managed = tracking.updated(call, old, new, type_name)
     return _scale_answer(
         call, call.registry.update(call.resource, new, dry_run=options.dry_run, managed_fields=managed)
@@ -59,7 +59,7 @@ def _write_scale(call: Call, scale: JSON, options: WriteOptions, type_name: str)
 
 def _scale_answer(call: Call, obj: JSON) -> web.Response:
     form = negotiate(call.request.headers.get("Accept", ""))
-    return json_response(scale_of(obj), yaml_form=form.is_yaml)
+    return json_response(scale_of(obj, call.kind.scale_paths), yaml_form=form.is_yaml)
 
 
 async def bind(call: Call) -> web.Response:

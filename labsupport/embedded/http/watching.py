@@ -25,7 +25,7 @@ from labsupport.embedded.http.reading import namespace
 from labsupport.embedded.http.responses import JSON_TYPE, deprecations, headers, internal_error
 from labsupport.embedded.http.selection import Matcher, matcher
 from labsupport.embedded.objects import JSON, namespace_of
-from labsupport.embedded.registry import Change
+from labsupport.embedded.registry import Change, seen
 
 BOOKMARK_SECONDS = 60.0
 SHORTEST_SECONDS = 1800  # a watch without timeoutSeconds lasts this to twice as long (minRequestTimeout)
@@ -43,6 +43,7 @@ class Line:
 
     def __init__(self, call: Call, form: Form, include: str) -> None:
         self._kind = call.kind
+        self._resource = call.resource
         self._cache = call.services.event_lines
         self._form = form
         self._include = include
@@ -50,6 +51,9 @@ class Line:
 
     def of(self, kind: str, obj: JSON, revision: int = 0) -> bytes:
         """The line of one event. With a `revision`, the object must be the state at that revision."""
+        if self._resource.custom:
+            shown = seen(self._resource, obj)
+            obj, revision = shown, revision if shown is obj else 0
         if self._form.shown_as or not revision:
             return _encode(kind, self._shown(obj))
         key = (revision, kind)
@@ -160,6 +164,7 @@ async def watch(call: Call) -> web.StreamResponse:
     response.enable_chunked_encoding()
     # Nothing has run since the initial events were taken: no change is missed and none comes twice.
     cancel, revision = call.registry.follow(call.resource, queue.put), call.registry.revision
+    forget = call.registry.served.until_changed(call.resource, queue.close)
     call.services.closers.add(queue.close)
     try:
         await response.prepare(call.request)
@@ -181,6 +186,7 @@ async def watch(call: Call) -> web.StreamResponse:
             await response.write_eof()
     finally:
         cancel()
+        forget()
         call.services.closers.discard(queue.close)
     return response
 

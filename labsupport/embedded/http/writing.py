@@ -18,9 +18,9 @@ from labsupport.embedded.http import applying, body, tracking
 from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.options import WriteOptions
 from labsupport.embedded.http.reading import answer, namespace
-from labsupport.embedded.objects import JSON, name_of
+from labsupport.embedded.objects import JSON, is_terminating, name_of
 from labsupport.embedded.rbac import escalation
-from labsupport.embedded.resources import Resource
+from labsupport.embedded.resources import CUSTOM_RESOURCE_DEFINITIONS, Resource
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -32,6 +32,8 @@ async def create(call: Call) -> web.Response:
     """A new object."""
     options = WriteOptions.parse(call.request.query, "CreateOptions")
     resource = call.resource
+    if resource.custom:
+        refuse_while_terminating(call)
     obj, warnings = _decoded(await body.read(call.request), body.content_type(call.request), resource, options)
     metadata = obj["metadata"]
     body.set_namespace(metadata, namespace(call))
@@ -67,6 +69,15 @@ async def patch(call: Call) -> web.Response:
     return _replaced(call, old, new, options, warnings, "PatchOptions")
 
 
+def refuse_while_terminating(call: Call) -> None:
+    """No objects are made while their definition goes away (customresource_handler.go). Raises ApiError 405."""
+    crd = call.registry.find(CUSTOM_RESOURCE_DEFINITIONS, "", call.resource.qualified)
+    if crd is not None and is_terminating(crd):
+        error = errors.method_not_supported(call.resource, "create")
+        message = "create not allowed while custom resource definition is terminating"
+        raise ApiError(error.code, error.reason, message, error.details)
+
+
 def _replaced(
     call: Call, old: JSON, new: JSON, options: WriteOptions, warnings: list[str], type_name: str
 ) -> web.Response:
@@ -90,10 +101,11 @@ async def read_patch(call: Call, resource: Resource) -> Callable[[JSON], JSON]:
         raise unsupported_media_type(
             f"the embedded cluster does not serve {media_type} for {resource.plural}: use {MERGE_PATCH}"
         )
-    if media_type not in (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH):
+    accepted = (JSON_PATCH, MERGE_PATCH) if call.resource.custom else (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
+    if media_type not in accepted:
         raise unsupported_media_type(
             "the body of the request was in an unknown format - accepted media types include: "
-            f"{JSON_PATCH}, {MERGE_PATCH}, {STRATEGIC_PATCH}, {applying.MEDIA_TYPE}"
+            + ", ".join((*accepted, applying.MEDIA_TYPE))
         )
     try:
         value: Any = orjson.loads(data)

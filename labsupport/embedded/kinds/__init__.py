@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from labsupport.embedded.kinds.configmaps import ConfigMapKind
 from labsupport.embedded.kinds.controllerrevisions import ControllerRevisionKind
+from labsupport.embedded.kinds.customresourcedefinitions import CustomResourceDefinitionKind
 from labsupport.embedded.kinds.deployments import DeploymentKind
 from labsupport.embedded.kinds.endpoints import EndpointsKind
 from labsupport.embedded.kinds.endpointslices import EndpointSliceKind
@@ -58,6 +59,7 @@ _KINDS: tuple[Kind, ...] = (
     IngressKind(),
     IngressClassKind(),
     NetworkPolicyKind(),
+    CustomResourceDefinitionKind(),
 )
 
 KINDS: dict[Resource, Kind] = {kind.resource: kind for kind in _KINDS}

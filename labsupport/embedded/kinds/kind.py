@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from labsupport.embedded.field import FieldError
+from labsupport.embedded.kinds.scaling import WORKLOAD, ScalePaths
 from labsupport.embedded.objects import JSON
 from labsupport.embedded.resources import Resource
 
@@ -37,6 +38,8 @@ class Kind:
     tracks_generation: ClassVar[bool] = False
     # Whether a DELETE that says nothing of dependents leaves them (of what is served, Jobs only: batch/v1 always did).
     orphans_by_default: ClassVar[bool] = False
+    # Where the scale subresource finds its numbers.
+    scale_paths: ScalePaths = WORKLOAD
 
     def default(self, obj: JSON) -> None:
         """Fill in the defaults of the API version, in place."""
@@ -46,6 +49,9 @@ class Kind:
 
     def prepare_update(self, new: JSON, old: JSON, registry: Registry) -> None:
         """Carry over what an update may leave out (clusterIP ...), in place."""
+
+    def prepare_delete(self, obj: JSON) -> None:
+        """What the first DELETE adds to an object that is marked as being deleted, in place (finalizers ...)."""
 
     def after_delete(self, obj: JSON, registry: Registry) -> None:
         """Release what prepare_create allocated; called once the object has left the store."""

@@ -43,7 +43,8 @@ def children(value: Any, kind: Field) -> Children | None:
 def _item_element(item: Any, kind: Field) -> str:
     if kind.list_type == "set" or not isinstance(item, dict):
         return "v:" + orjson.dumps(item).decode()
-    keys = {key: item.get(key, _KEY_DEFAULTS.get(key)) for key in kind.list_keys}
+    defaults = _KEY_DEFAULTS if kind.key_defaults is None else kind.key_defaults
+    keys = {key: item.get(key, defaults.get(key)) for key in kind.list_keys}
     given = {key: value for key, value in keys.items() if value is not None}
     return "k:" + orjson.dumps(given, option=orjson.OPT_SORT_KEYS).decode()
 

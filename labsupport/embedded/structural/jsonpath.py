@@ -1,0 +1,170 @@
+"""The JSONPath of printer columns, scale paths and selectable fields (upstream: client-go util/jsonpath).
+
+Understood are fields (`.spec.a`, `['a.b']`), places (`[0]`, `[-1]`, `[1:3]`), `[*]`, `..name` and filters such as
+`[?(@.type=="Ready")]`.
+"""
+
+from __future__ import annotations
+
+import functools
+import operator
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import orjson
+
+from labsupport.embedded.objects import JSON
+
+Step = Callable[[Any], Iterator[Any]]
+
+_STEP = re.compile(
+    r"\.\.(?P<deep>[\w-]+|\*)"
+    r"|\.?\[\s*(?P<quote>['\"])(?P<quoted>.*?)(?P=quote)\s*\]"
+    r"|\.?\[\s*\?\(\s*(?P<filter>.*?)\s*\)\s*\]"
+    r"|\.?\[\s*(?P<start>-?\d*)\s*(?P<colon>:)\s*(?P<stop>-?\d*)\s*\]"
+    r"|\.?\[\s*(?P<index>-?\d+)\s*\]"
+    r"|\.?\[\s*(?P<all>\*)\s*\]"
+    r"|\.(?P<name>(?:\\.|[^.\[\]\\\s])+)"
+)
+_FILTER = re.compile(r"@(?P<path>[^=!<>]*?)\s*(?:(?P<operator>==|!=|<=|>=|<|>)\s*(?P<value>.+))?")
+
+
+@functools.lru_cache(maxsize=1024)
+def parse(text: str) -> tuple[Step, ...]:
+    """The steps of a path. Raises ValueError for what is none."""
+    steps: list[Step] = []
+    position = 1 if text.startswith("$") else 0
+    while position < len(text):
+        found = _STEP.match(text, position)
+        if found is None:
+            if text[position:] == ".":  # the whole object
+                break
+            raise ValueError(f"unrecognized character in path at {text[position:]!r}")
+        steps.append(_step(found))
+        position = found.end()
+    return tuple(steps)
+
+
+def find(text: str, obj: Any) -> list[Any]:
+    """What the path leads to, missing parts left out. Raises ValueError for what is no path."""
+    return _follow(parse(text), obj)
+
+
+def is_simple(text: str) -> bool:
+    """Whether a path names fields only, as scale and selectable fields must."""
+    return bool(re.fullmatch(r"(\.[\w-]+)+", text))
+
+
+def shown(value: Any) -> str:
+    """A found value as text: scalars as they are, the rest as JSON."""
+    if isinstance(value, str):
+        return value
+    return orjson.dumps(value).decode() if not isinstance(value, float) else f"{value:g}"
+
+
+def _follow(steps: tuple[Step, ...], obj: Any) -> list[Any]:
+    found = [obj]
+    for step in steps:
+        found = [below for value in found for below in step(value)]
+    return found
+
+
+def _step(found: re.Match[str]) -> Step:
+    if found["deep"] is not None:
+        return functools.partial(_deep, found["deep"])
+    if found["quoted"] is not None:
+        return functools.partial(_field, found["quoted"])
+    if found["filter"] is not None:
+        return functools.partial(_filtered, _predicate(found["filter"]))
+    if found["colon"]:
+        start, stop = (int(found[k]) if found[k] else None for k in ("start", "stop"))
+        return functools.partial(_places, slice(start, stop))
+    if found["index"] is not None:
+        index = int(found["index"])
+        return functools.partial(_places, slice(index, index + 1 or None))
+    if found["all"]:
+        return _everything
+    name = re.sub(r"\\(.)", r"\1", found["name"])
+    return _everything if name == "*" else functools.partial(_field, name)
+
+
+def _field(name: str, value: Any) -> Iterator[Any]:
+    if isinstance(value, dict) and name in value:
+        yield value[name]
+
+
+def _places(where: slice, value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        yield from value[where]
+
+
+def _everything(value: Any) -> Iterator[Any]:
+    if isinstance(value, (list, dict)):
+        yield from value.values() if isinstance(value, dict) else value
+
+
+def _deep(name: str, value: Any) -> Iterator[Any]:
+    yield from _everything(value) if name == "*" else _field(name, value)
+    for below in _everything(value):
+        yield from _deep(name, below)
+
+
+def _filtered(predicate: Callable[[Any], bool], value: Any) -> Iterator[Any]:
+    yield from (item for item in _everything(value) if predicate(item))
+
+
+def _predicate(text: str) -> Callable[[Any], bool]:
+    found = _FILTER.fullmatch(text)
+    if found is None:
+        raise ValueError(f"unrecognized filter {text!r}")
+    steps = parse(found["path"])
+    if found["operator"] is None:
+        return lambda item: bool(_follow(steps, item))
+    wanted, order = _literal(found["value"].strip()), found["operator"]
+
+    def holds(item: Any) -> bool:
+        values = _follow(steps, item)
+        return bool(values) and _compare(values[0], order, wanted)
+
+    return holds
+
+
+def _literal(text: str) -> Any:
+    if text[:1] in "'\"" and text[-1:] == text[:1] and len(text) > 1:
+        return text[1:-1]
+    try:
+        return orjson.loads(text)
+    except ValueError:
+        raise ValueError(f"unrecognized value {text!r} in a filter") from None
+
+
+_ORDERS: dict[str, Callable[[Any, Any], bool]] = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+
+
+def _compare(value: Any, order: str, wanted: Any) -> bool:
+    try:
+        return _ORDERS[order](value, wanted)
+    except TypeError:
+        return False
+
+
+def at(text: str, obj: JSON) -> Any:
+    """The one value that a simple path leads to, or None."""
+    found = find(text, obj)
+    return found[0] if found else None
+
+
+def put(text: str, obj: JSON, value: Any) -> None:
+    """Set what a simple path leads to, in place; the objects on the way are made where they are missing."""
+    *way, last = text.removeprefix(".").split(".")
+    for name in way:
+        obj = obj.setdefault(name, {})
+    obj[last] = value

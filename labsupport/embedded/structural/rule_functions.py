@@ -1,0 +1,162 @@
+"""What validation rules may call beyond CEL itself: the standard extensions, and Kubernetes' own functions.
+
+Upstream: apiserver pkg/cel/environment/base.go and pkg/cel/library/{lists,regex,quantity,ip,cidr,urls}.go. Quantities,
+addresses, networks and URLs are strings in canonical form here, so they compare as they should. A function that is not
+known does not compile: the definition is refused, with the function's name.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import itertools
+import urllib.parse
+from collections.abc import Callable
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+from cel_expr_python import cel
+
+from labsupport.embedded import quantities
+from labsupport.embedded.structural.validation import compiled
+
+if TYPE_CHECKING:
+    from labsupport.embedded.structural.rules import TypeName
+
+_EXTENSIONS = ("strings", "optional", "math", "sets", "lists", "bindings", "two-var-comprehensions")
+_CONFIG = cel.NewEnvConfigFromYaml("name: rules\nextensions:\n" + "".join(f"  - name: {e}\n" for e in _EXTENSIONS))
+_BOOL, _DYN, _INT, _STRING = cel.Type.BOOL, cel.Type.DYN, cel.Type.INT, cel.Type.STRING
+_LIST = cel.Type.List(_DYN)
+
+
+def environment(type_name: TypeName) -> cel.Env:
+    """An environment in which `self` is of that type, and `oldSelf` as well."""
+    kind = _type(type_name)
+    variables = {"self": kind, "oldSelf": kind, "old": _DYN, "hasOld": _BOOL}
+    return cel.NewEnv(config=_CONFIG, variables=variables, functions=_FUNCTIONS)
+
+
+def _type(name: TypeName) -> cel.Type:
+    if isinstance(name, str):
+        return getattr(cel.Type, name.upper())
+    return cel.Type.List(_type(name[1])) if name[0] == "list" else cel.Type.Map(_STRING, _type(name[1]))
+
+
+def _method(name: str, returns: Any, takes: list[Any], implementation: Callable[..., Any]) -> Any:
+    overload = cel.Overload(
+        f"{name}_method", return_type=returns, parameters=takes, is_member=True, impl=implementation
+    )
+    return cel.FunctionDecl(name, [overload])
+
+
+def _function(name: str, returns: Any, implementation: Callable[..., Any]) -> Any:
+    overload = cel.Overload(f"{name}_function", return_type=returns, parameters=[_STRING], impl=implementation)
+    return cel.FunctionDecl(name, [overload])
+
+
+def _is(parse: Callable[[str], Any]) -> Callable[[str], bool]:
+    def test(text: str) -> bool:
+        try:
+            parse(text)
+        except ValueError:
+            return False
+        return True
+
+    return test
+
+
+def _is_sorted(items: list[Any]) -> bool:
+    return all(a <= b for a, b in itertools.pairwise(items))
+
+
+def _sum(items: list[Any]) -> Any:
+    return sum(items, 0) if items else 0
+
+
+def _find(text: str, pattern: str) -> str:
+    found = compiled(pattern).search(text)
+    return found[0] if found else ""
+
+
+def _find_all(text: str, pattern: str) -> list[str]:
+    return [found[0] for found in compiled(pattern).finditer(text)]
+
+
+def _quantity(text: str) -> str:
+    return format(_amount(text).normalize(), "f")
+
+
+def _amount(text: str) -> Decimal:
+    return Decimal(quantities.parse(text).amount)
+
+
+def _compare(a: str, b: str) -> int:
+    return (Decimal(a) > Decimal(b)) - (Decimal(a) < Decimal(b))
+
+
+def _ip(text: str) -> str:
+    if "%" in text:
+        raise ValueError(f"IP Address {text!r} with zone value is not allowed")
+    return str(ipaddress.ip_address(text))
+
+
+def _cidr(text: str) -> str:
+    if "/" not in text:
+        raise ValueError(f"network address parse error during conversion from string: {text!r}")
+    return str(ipaddress.ip_interface(text))
+
+
+def _contains(network: str, inner: str) -> bool:
+    outer, below = ipaddress.ip_network(network, strict=False), ipaddress.ip_network(inner, strict=False)
+    return outer.version == below.version and below.subnet_of(outer)  # type: ignore[arg-type]
+
+
+def _url(text: str) -> str:
+    parts = urllib.parse.urlsplit(text)
+    if " " in text or not (parts.scheme or text.startswith("/")):
+        raise ValueError(f'URL parse error during conversion from string: parse "{text}": invalid URI for request')
+    return text
+
+
+def _query(url: str) -> dict[str, list[str]]:
+    return urllib.parse.parse_qs(urllib.parse.urlsplit(url).query, keep_blank_values=True)
+
+
+_FUNCTIONS = [
+    _method("isSorted", _BOOL, [_LIST], _is_sorted),
+    _method("sum", _DYN, [_LIST], _sum),
+    _method("min", _DYN, [_LIST], min),
+    _method("max", _DYN, [_LIST], max),
+    _method("find", _STRING, [_STRING, _STRING], _find),
+    _method("findAll", cel.Type.List(_STRING), [_STRING, _STRING], _find_all),
+    _function("quantity", _DYN, _quantity),
+    _function("isQuantity", _BOOL, _is(_amount)),
+    _method("sign", _INT, [_STRING], lambda q: _compare(q, "0")),
+    _method("isInteger", _BOOL, [_STRING], lambda q: Decimal(q) == Decimal(q).to_integral_value()),
+    _method("asInteger", _INT, [_STRING], lambda q: int(Decimal(q))),
+    _method("asApproximateFloat", cel.Type.DOUBLE, [_STRING], lambda q: float(Decimal(q))),
+    _method("isGreaterThan", _BOOL, [_STRING, _STRING], lambda a, b: _compare(a, b) > 0),
+    _method("isLessThan", _BOOL, [_STRING, _STRING], lambda a, b: _compare(a, b) < 0),
+    _method("compareTo", _INT, [_STRING, _STRING], _compare),
+    _method("add", _DYN, [_STRING, _STRING], lambda a, b: format((Decimal(a) + Decimal(b)).normalize(), "f")),
+    _method("sub", _DYN, [_STRING, _STRING], lambda a, b: format((Decimal(a) - Decimal(b)).normalize(), "f")),
+    _function("ip", _DYN, _ip),
+    _function("isIP", _BOOL, _is(_ip)),
+    _method("family", _INT, [_STRING], lambda a: ipaddress.ip_address(a).version),
+    _method("isLoopback", _BOOL, [_STRING], lambda a: ipaddress.ip_address(a).is_loopback),
+    _method("isUnspecified", _BOOL, [_STRING], lambda a: ipaddress.ip_address(a).is_unspecified),
+    _method("isLinkLocalUnicast", _BOOL, [_STRING], lambda a: ipaddress.ip_address(a).is_link_local),
+    _function("cidr", _DYN, _cidr),
+    _function("isCIDR", _BOOL, _is(_cidr)),
+    _method("prefixLength", _INT, [_STRING], lambda c: ipaddress.ip_interface(c).network.prefixlen),
+    _method("masked", _DYN, [_STRING], lambda c: str(ipaddress.ip_interface(c).network)),
+    _method("containsIP", _BOOL, [_STRING, _STRING], _contains),
+    _method("containsCIDR", _BOOL, [_STRING, _STRING], _contains),
+    _function("url", _DYN, _url),
+    _function("isURL", _BOOL, _is(_url)),
+    _method("getScheme", _STRING, [_STRING], lambda u: urllib.parse.urlsplit(u).scheme),
+    _method("getHost", _STRING, [_STRING], lambda u: urllib.parse.urlsplit(u).netloc.rpartition("@")[2]),
+    _method("getHostname", _STRING, [_STRING], lambda u: urllib.parse.urlsplit(u).hostname or ""),
+    _method("getPort", _STRING, [_STRING], lambda u: str(urllib.parse.urlsplit(u).port or "")),
+    _method("getEscapedPath", _STRING, [_STRING], lambda u: urllib.parse.urlsplit(u).path),
+    _method("getQuery", cel.Type.Map(_STRING, cel.Type.List(_STRING)), [_STRING], _query),
+]
