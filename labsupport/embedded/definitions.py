@@ -64,6 +64,7 @@ class Type:
     fields: dict[str, Field] = field(default_factory=dict)  # of a struct
     item: Type | None = None  # of a map or an array; of a struct: of the fields that its schema does not name
     atomic: bool = False  # server-side apply takes a value of this struct as a whole
+    custom: bool = False  # of a custom resource: no struct of Go, so nothing is written where nothing was given
 
     def member(self, key: str) -> Field:
         """The field (of a struct) or the values' type (of a map); ANY_FIELD where the schema says nothing."""

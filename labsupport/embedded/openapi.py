@@ -52,6 +52,9 @@ _ENUMS = {
     "Taint.effect": ("NoExecute", "NoSchedule", "PreferNoSchedule"),
     "Toleration.effect": ("NoExecute", "NoSchedule", "PreferNoSchedule"),
 }
+_CONVENTIONS = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
+_OBJECT_METADATA = f"Standard object's metadata. More info: {_CONVENTIONS}#metadata"
+_LIST_METADATA = f"Standard list metadata. More info: {_CONVENTIONS}#types-kinds"
 _CONNECTED = ("exec", "attach", "portforward", "proxy")  # subresources that are streams
 
 
@@ -239,7 +242,7 @@ def _custom(served: Iterable[Resource]) -> JSON:
 def _custom_schema(resource: CustomResource) -> JSON:
     published: JSON = {"type": "object", **resource.schema}
     own = resource.schema.get("properties") or {}
-    published["properties"] = {**own, **_header("ObjectMeta", "Standard object's metadata.", own)}
+    published["properties"] = {**own, **_header("ObjectMeta", _OBJECT_METADATA, own)}
     published["x-kubernetes-group-version-kind"] = [_gvk(resource, resource.kind)]
     return published
 
@@ -250,7 +253,7 @@ def _custom_list(resource: CustomResource, name: str) -> JSON:
         "description": f"{resource.list_kind} is a list of {resource.kind}",
         "type": "object",
         "required": ["items"],
-        "properties": {**_header("ListMeta", "Standard list metadata.", {}), "items": items},
+        "properties": {**_header("ListMeta", _LIST_METADATA, {}), "items": items},
         "x-kubernetes-group-version-kind": [_gvk(resource, resource.list_kind)],
     }
 

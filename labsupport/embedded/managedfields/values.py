@@ -104,7 +104,7 @@ def _compare(old: Any, new: Any, kind: Field, path: Path, found: Difference) -> 
 
 def _everything(value: Any, kind: Field, path: Path) -> Iterator[Path]:
     below = children(value, kind)
-    if not below or path[-1] not in _ALWAYS_THERE:
+    if not below or path[-1] not in _ALWAYS_THERE or kind.type.custom:
         yield path
     for element, (child, child_kind) in (below or {}).items():
         yield from _everything(child, child_kind, (*path, element))

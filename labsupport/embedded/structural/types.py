@@ -9,7 +9,7 @@ from labsupport.embedded.definitions import ANY, Field, Type, object_meta
 from labsupport.embedded.objects import JSON
 
 # What is known of unknown fields: maps are walked, lists and scalars are one value.
-DEDUCED = Type("map", "map[string]interface {}")
+DEDUCED = Type("map", "map[string]interface {}", custom=True)
 DEDUCED.item = DEDUCED
 _STRING = Type("string", "string")
 
@@ -18,7 +18,7 @@ def type_of_objects(schema: JSON) -> Type:
     """The type of whole objects, with what every object has."""
     result = _type(schema)
     if result.kind != "struct":
-        result = Type("struct", "object", fields={})
+        result = Type("struct", "object", custom=True)
     result.fields |= {"apiVersion": Field(_STRING), "kind": Field(_STRING), "metadata": Field(object_meta())}
     return result
 
@@ -26,18 +26,19 @@ def type_of_objects(schema: JSON) -> Type:
 def _type(schema: JSON) -> Type:
     kind = schema.get("type")
     if kind == "array":
-        return Type("array", "[]interface {}", item=_type(schema.get("items") or {}))
+        return Type("array", "[]interface {}", item=_type(schema.get("items") or {}), custom=True)
     if "properties" in schema:
         fields = {name: _field(below) for name, below in schema["properties"].items()}
         if schema.get("x-kubernetes-embedded-resource"):
             fields |= {"apiVersion": Field(_STRING), "kind": Field(_STRING), "metadata": Field(object_meta())}
-        return Type("struct", "object", fields=fields, item=DEDUCED if _keeps_unknown(schema) else None)
+        unnamed = DEDUCED if _keeps_unknown(schema) else None
+        return Type("struct", "object", fields=fields, item=unnamed, custom=True)
     more = schema.get("additionalProperties")
     if isinstance(more, dict):
-        return Type("map", "map[string]interface {}", item=_type(more))
+        return Type("map", "map[string]interface {}", item=_type(more), custom=True)
     if more or _keeps_unknown(schema):
         return DEDUCED
-    return Type("struct", "object", fields={}) if kind == "object" else ANY
+    return Type("struct", "object", custom=True) if kind == "object" else ANY
 
 
 def _field(schema: JSON) -> Field:
