@@ -12,7 +12,7 @@ from labsupport.embedded.errors import ApiError
 from labsupport.embedded.objects import JSON
 from labsupport.embedded.patches import apply_merge_patch, apply_strategic_patch
 from labsupport.embedded.registry import Registry
-from labsupport.embedded.resources import NAMESPACES, RESOURCES, SERVICE_ACCOUNTS, Resource
+from labsupport.embedded.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, RESOURCES, SERVICE_ACCOUNTS, Resource
 from labsupport.embedded.schema import decode
 from labsupport.embedded.store import Store
 
@@ -77,6 +77,16 @@ _VALID: dict[str, JSON] = {
     "clusterrolebindings": {"roleRef": {"kind": "ClusterRole", "name": "reader"}},
     "ingresses": {"spec": {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}}},
     "ingressclasses": {"spec": {"controller": "example.com/proxy"}},
+    "customresourcedefinitions": {
+        "spec": {
+            "group": "example.com",
+            "scope": "Namespaced",
+            "names": {"kind": "Thing", "plural": "things"},
+            "versions": [
+                {"name": "v1", "served": True, "storage": True, "schema": {"openAPIV3Schema": {"type": "object"}}}
+            ],
+        }
+    },
     "jobs": {"spec": {"template": {"spec": {**_POD, "restartPolicy": "Never"}}}},
 }
 
@@ -100,6 +110,10 @@ def random_object(resource: Resource, chance: random.Random) -> JSON:
         obj = apply_merge_patch(_VALID.get(resource.plural, {}), thinned(obj, chance))
         metadata = {}
     obj["metadata"] = {**metadata, "name": f"x{chance.randrange(10**9)}", "namespace": "default"}
+    if resource == CUSTOM_RESOURCE_DEFINITIONS and "names" in obj.get("spec", {}):
+        # A definition is called as its resource is.
+        plural = obj["spec"]["names"]["plural"] = obj["metadata"]["name"]
+        obj["metadata"]["name"] = f"{plural}.{obj['spec'].get('group')}"
     return obj
 
 

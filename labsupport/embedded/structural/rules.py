@@ -115,20 +115,28 @@ def _evaluated(rule: JSON, value: Any, schema: JSON, old: Any, path: str) -> Fie
     if old is not MISSING and not _OLD.search(rule["rule"]) and value == old:
         return None  # as it was before: a rule that is new does not stand in the way of other changes
     variables = _variables(value, schema, old)
-    result = _compiled(_source(rule, "rule"), _type_name(schema)).eval(data=variables)
-    if result.type().name() == "BOOL" and result.value():
+    holds, answer = _asked(rule, "rule", schema, variables)
+    if holds == "BOOL" and answer:
         return None
     kind = schema.get("type", "")
     text = rule.get("message", "").strip() or f"failed rule: {rule['rule'].strip()}"
     where = path + rule.get("fieldPath", "") if path else rule.get("fieldPath", "").removeprefix(".")
-    if result.type().name() != "BOOL":
-        said = _CODES.sub("", str(result.value()))
-        return field.invalid(where or "<nil>", kind, f"{said} evaluating rule: {text}")
+    if holds != "BOOL":
+        return field.invalid(where or "<nil>", kind, f"{_CODES.sub('', str(answer))} evaluating rule: {text}")
     if rule.get("messageExpression"):
-        said = _compiled(_source(rule, "messageExpression"), _type_name(schema)).eval(data=variables)
-        if said.type().name() == "STRING" and said.value().strip() and "\n" not in said.value():
-            text = said.value().strip()
+        form, said = _asked(rule, "messageExpression", schema, variables)
+        if form == "STRING" and said.strip() and "\n" not in said:
+            text = said.strip()
     return _REASONS[rule.get("reason") or "FieldValueInvalid"](where or "<nil>", kind, text)
+
+
+def _asked(rule: JSON, name: str, schema: JSON, variables: JSON) -> tuple[str, Any]:
+    """What an expression of a rule comes to: BOOL or STRING and the value, or ERROR and why."""
+    try:
+        found = _compiled(_source(rule, name), _type_name(schema)).eval(data=variables)
+        return found.type().name(), found.value()
+    except (ValueError, RuntimeError) as error:
+        return "ERROR", error
 
 
 def _source(rule: JSON, name: str) -> str:
