@@ -117,7 +117,13 @@ class _Decoder:
             case "array" if isinstance(value, list):
                 item = kind.item or ANY
                 return [self.value(v, item, struct, stack, f"{path}[{i}]") for i, v in enumerate(value)]
-            case "struct" | "map" | "array":
+            case "schema" if isinstance(value, dict):
+                return self._struct(value, kind, stack, path)
+            case "schema" if isinstance(value, (list, bool)):
+                items = value if isinstance(value, list) else []
+                made = [i if isinstance(i, str) else self.value(i, kind, struct, stack, path) for i in items]
+                return made or value
+            case "struct" | "map" | "array" | "schema":
                 pass
             case scalar:
                 return self._scalar(value, scalar, kind, struct, stack)

@@ -44,6 +44,8 @@ _SPECIAL = {  # definitions whose Go type reads its JSON by itself: kind of Type
     _META + "FieldsV1": ("any", "v1.FieldsV1"),
     "io.k8s.apimachinery.pkg.runtime.RawExtension": ("any", "runtime.RawExtension"),
 }
+_SCHEMA = _APIEXTENSIONS + "JSONSchemaProps"
+_SCHEMA_OR = tuple(_SCHEMA + other for other in ("OrArray", "OrBool", "OrStringArray"))  # which are published empty
 _SCALARS = {
     ("integer", "int32"): "int32",
     ("integer", "int64"): "int64",
@@ -56,7 +58,10 @@ _SCALARS = {
 
 @dataclass(eq=False)
 class Type:
-    """What a value may be. `kind` is any, struct, map, array, quantity, int-or-string, time or a Go scalar's name."""
+    """What a value may be. `kind` is any, struct, map, array, quantity, int-or-string, time or a Go scalar's name.
+
+    Of kind `schema` are a JSON schema and what may stand in its place: true, a list of schemas or of names.
+    """
 
     kind: str
     go_name: str  # as Go's reflect prints it: int32, []string, v1.PodSpec
@@ -162,6 +167,9 @@ def _compile(name: str) -> Type:
         return _compiled[name]
     if name in _SPECIAL:
         return Type(*_SPECIAL[name])
+    if name in _SCHEMA_OR:
+        package, union = name.split(".")[-2:]
+        return Type("schema", f"{package}.{union}", "JSONSchemaProps", _compile(_SCHEMA).fields)
     schema = definitions()[name]
     package, struct = name.split(".")[-2:]
     if "properties" not in schema:

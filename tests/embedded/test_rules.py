@@ -21,6 +21,7 @@ REFERENCES = {
         | {"port": {"type": "integer"}},
     },
 }
+NEXT_YEAR = "2027-01-01T00:00:00Z"
 UNIQUE = """self.all(p1, self.exists_one(p2, p1.group == p2.group && p1.kind == p2.kind && p1.name == p2.name
     && (((!has(p1.__namespace__) || p1.__namespace__ == '') && (!has(p2.__namespace__) || p2.__namespace__ == ''))
     || (has(p1.__namespace__) && has(p2.__namespace__) && p1.__namespace__ == p2.__namespace__))

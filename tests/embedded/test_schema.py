@@ -19,6 +19,8 @@ from labsupport.embedded import openapi, resources, schema
 from labsupport.embedded.definitions import definitions
 from labsupport.embedded.errors import ApiError
 
+SERVED = resources.ServedResources()
+
 
 def stateful_set(**spec: Any) -> dict[str, Any]:
     return {"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "web"}, "spec": spec}
@@ -177,15 +179,15 @@ def test_duplicate_fields_are_found_in_the_text() -> None:
 
 
 def test_the_index_names_every_group_version_once() -> None:
-    paths = schema.openapi_v3_index()["paths"]
+    paths = schema.openapi_v3_index(SERVED)["paths"]
     assert {"api/v1", "apis/apps/v1", "apis/storage.k8s.io/v1"} <= set(paths)
     assert paths["apis/apps/v1"]["serverRelativeURL"].startswith("/openapi/v3/apis/apps/v1?hash=")
-    assert schema.openapi_v3("nosuch", "v1") is None
+    assert schema.openapi_v3("nosuch", "v1", SERVED) is None
 
 
 def test_documents_are_closed_and_speak_openapi() -> None:
     for group in {r.group for r in resources.RESOURCES}:
-        document = schema.openapi_v3(group, "v1")
+        document = schema.openapi_v3(group, "v1", SERVED)
         assert document is not None
         text = json.dumps(document)
         assert "$defs" not in text and '"null"' not in text
@@ -197,14 +199,14 @@ def test_documents_are_closed_and_speak_openapi() -> None:
 def test_enums_stand_on_fields_that_exist() -> None:
     schemas = {}
     for group in {r.group for r in resources.RESOURCES}:
-        schemas.update((schema.openapi_v3(group, "v1") or {})["components"]["schemas"])
+        schemas.update((schema.openapi_v3(group, "v1", SERVED) or {})["components"]["schemas"])
     for place in openapi._ENUMS:
         struct, _, name = place.partition(".")
         assert any(s["properties"][name].get("enum") for n, s in schemas.items() if n.endswith(f".{struct}")), place
 
 
 def test_apply_finds_field_validation_on_the_patch_of_its_kind() -> None:
-    document = schema.openapi_v3("apps", "v1")
+    document = schema.openapi_v3("apps", "v1", SERVED)
     assert document is not None
     patch = document["paths"]["/apis/apps/v1/namespaces/{namespace}/statefulsets/{name}"]["patch"]
     assert patch["x-kubernetes-group-version-kind"] == {"group": "apps", "version": "v1", "kind": "StatefulSet"}
@@ -214,7 +216,7 @@ def test_apply_finds_field_validation_on_the_patch_of_its_kind() -> None:
 
 def test_the_published_schemas_are_left_as_they_are() -> None:
     before = json.dumps(definitions()["io.k8s.api.apps.v1.StatefulSet"])
-    schema.openapi_v3("apps", "v1")
+    schema.openapi_v3("apps", "v1", SERVED)
     assert json.dumps(definitions()["io.k8s.api.apps.v1.StatefulSet"]) == before
 
 
@@ -231,8 +233,8 @@ def server() -> Iterator[str]:
             "groups": [{"name": "apps", "versions": [version], "preferredVersion": version}],
         },
         "/apis/apps/v1": {"kind": "APIResourceList", "groupVersion": "apps/v1", "resources": [row]},
-        "/openapi/v3": schema.openapi_v3_index(),
-        "/openapi/v3/apis/apps/v1": schema.openapi_v3("apps", "v1"),
+        "/openapi/v3": schema.openapi_v3_index(SERVED),
+        "/openapi/v3/apis/apps/v1": schema.openapi_v3("apps", "v1", SERVED),
     }
 
     class Handler(http.server.BaseHTTPRequestHandler):

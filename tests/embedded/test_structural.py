@@ -21,6 +21,10 @@ from labsupport.embedded.structural.validation import validate
 STRING, INTEGER = {"type": "string"}, {"type": "integer"}
 
 
+def of_objects(name: str, below: JSON) -> JSON:
+    return {"type": "object", "properties": {name: below}}
+
+
 @pytest.mark.parametrize(
     ("schema", "value", "texts"),
     [

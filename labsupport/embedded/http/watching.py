@@ -52,11 +52,10 @@ class Line:
     def of(self, kind: str, obj: JSON, revision: int = 0) -> bytes:
         """The line of one event. With a `revision`, the object must be the state at that revision."""
         if self._resource.custom:
-            shown = seen(self._resource, obj)
-            obj, revision = shown, revision if shown is obj else 0
+            obj = seen(self._resource, obj)
         if self._form.shown_as or not revision:
             return _encode(kind, self._shown(obj))
-        key = (revision, kind)
+        key = (revision, kind, self._resource.version)
         line = self._cache.get(key)
         if line is None:
             line = self._cache[key] = _encode(kind, obj)

@@ -110,7 +110,7 @@ def _list_errors(schema: JSON, path: str) -> Iterator[FieldError]:
         text = "must be map if x-kubernetes-list-map-keys is non-empty"
         yield field.invalid(f"{path}.x-kubernetes-list-type", kind or "", text)
     if kind == "map":
-        items = schema.get("items") or {}
+        items = schema["items"] if isinstance(schema.get("items"), dict) else {}
         if not keys:
             yield field.required(where, "must not be empty if x-kubernetes-list-type is map")
         if items.get("type") != "object":

@@ -21,7 +21,8 @@ def prune(obj: JSON, schema: JSON) -> list[str]:
 
 def _prune(value: Any, schema: JSON, path: str, removed: list[str], *, is_resource: bool = False) -> None:
     if isinstance(value, list):
-        items = schema.get("items") or {}
+        keeps = schema.get("x-kubernetes-preserve-unknown-fields")
+        items = schema.get("items") or (_UNKNOWN if keeps else {})
         for index, item in enumerate(value):
             _prune(item, items, f"{path}[{index}]", removed)
     elif isinstance(value, dict):
@@ -45,4 +46,3 @@ def _prune(value: Any, schema: JSON, path: str, removed: list[str], *, is_resour
 
 
 _UNKNOWN: JSON = {"x-kubernetes-preserve-unknown-fields": True}
-_UNKNOWN["items"] = _UNKNOWN
