@@ -6,10 +6,9 @@ import json
 import os
 import select
 import signal
-import socket
 import subprocess
-import urllib.request
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -224,27 +223,50 @@ TRAEFIK = (
 )
 
 
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
+class Traefik:
+    """A Traefik of the test's own, whose log tells what it has learnt."""
+
+    def __init__(self, lab: RunningLab, namespace: str) -> None:
+        command = [
+            BIN / "traefik", "--global.checknewversion=false", "--global.sendanonymoususage=false",
+            "--log.level=DEBUG", "--log.format=json", "--entrypoints.redis.address=127.0.0.1:0",
+            "--providers.kubernetescrd=true", f"--providers.kubernetescrd.namespaces={namespace}",
+        ]  # fmt: skip
+        self._process = subprocess.Popen(
+            command, env=lab.environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    def learns(self, condition: Callable[[JSON], bool]) -> None:
+        """Wait until the configuration that it makes of the cluster's objects is as wanted."""
+        output = self._process.stdout
+        assert output is not None
+        lines = []
+        watchdog = threading.Timer(SECONDS, self._process.kill)
+        watchdog.start()
+        try:
+            for line in output:
+                lines.append(line)
+                told = json.loads(line) if line.startswith("{") else {}
+                if told.get("providerName") == "kubernetescrd" and condition(told.get("config") or {}):
+                    return
+        finally:
+            watchdog.cancel()
+        raise AssertionError("".join(lines)[-3000:])
+
+    def stop(self) -> None:
+        """End it."""
+        self._process.kill()
+        self._process.communicate()
 
 
-def test_traefik_learns_its_routes_from_custom_resources(namespace: Namespace, tmp_path: Path) -> None:
+def test_traefik_learns_its_routes_from_custom_resources(namespace: Namespace) -> None:
     """client-go's informers: they list, watch, and see what comes and goes."""
-    lab, port, api = namespace.lab, free_port(), free_port()
+    lab = namespace.lab
     crds = [traefik_kind(kind, kind.lower() + "s") for kind in TRAEFIK]
     lab.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(crds))
     names = [f"crd/{crd['metadata']['name']}" for crd in crds]
     lab.kubectl("wait", "--for=condition=Established", *names, f"--timeout={SECONDS}s")
-    log = tmp_path / "traefik.log"
-    command = [
-        BIN / "traefik", "--global.checknewversion=false", "--global.sendanonymoususage=false", "--api.insecure=true",
-        f"--entrypoints.traefik.address=127.0.0.1:{api}", f"--entrypoints.redis.address=127.0.0.1:{port}",
-        "--providers.kubernetescrd=true", f"--providers.kubernetescrd.namespaces={namespace.name}",
-    ]  # fmt: skip
-    with log.open("w") as output:
-        traefik = subprocess.Popen(command, env=lab.environment, stdout=output, stderr=subprocess.STDOUT)
+    traefik = Traefik(lab, namespace.name)
     try:
         namespace.apply(
             {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "redis"}, "spec": {"ports": [{"port": 6379}]}},
@@ -266,25 +288,9 @@ def test_traefik_learns_its_routes_from_custom_resources(namespace: Namespace, t
                 },
             },
         )
-        assert eventually(api, "tcp/services", "10.244.1.9:6379"), log.read_text()[-3000:]
+        traefik.learns(lambda config: "10.244.1.9:6379" in json.dumps(config.get("tcp")))
         namespace.kubectl("delete", "ingressroutetcps.traefik.io", "redis")
-        assert eventually(api, "tcp/routers", "redis", there=False), log.read_text()[-3000:]
+        traefik.learns(lambda config: not (config.get("tcp") or {}).get("routers"))
     finally:
-        traefik.terminate()
-        traefik.wait(SECONDS)
+        traefik.stop()
         lab.kubectl("delete", *names, f"--timeout={SECONDS}s")
-
-
-def eventually(port: int, path: str, text: str, *, there: bool = True) -> bool:
-    """Whether Traefik's API comes to say a text, or no longer to: it has no events to wait for."""
-    import time
-
-    for _ in range(SECONDS * 10):
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/{path}", timeout=SECONDS) as answer:
-                if (text in answer.read().decode()) == there:
-                    return True
-        except OSError:
-            pass
-        time.sleep(0.1)
-    return False
