@@ -135,9 +135,12 @@ class Registry:
     # ------------------------------------------------------------------ reads
 
     def kind(self, resource: Resource) -> Kind:
-        """The behaviour of the resource's kind, for custom resources in that version."""
+        """The behaviour of the resource's kind, for custom resources in that version. Raises ApiError 404."""
         if resource.custom:
-            return self._versions[resource.qualified][resource.version]
+            found = self._versions[resource.qualified].get(resource.version)
+            if found is None:  # it went while a request was on its way
+                raise errors.ApiError(404, "NotFound", "the server could not find the requested resource")
+            return found
         return self._kinds[resource]
 
     def find(self, resource: Resource, namespace: str, name: str) -> JSON | None:

@@ -144,6 +144,16 @@ def test_a_namespace_takes_its_custom_resources_along(tabs: Namespace) -> None:
     assert tabs.lab.kubectl("get", "ct", "-A", "-o", "name") == ""
 
 
+def test_roles_are_about_custom_resources_too(tabs: Namespace) -> None:
+    tabs.apply(cron_tab("one"))
+    tabs.kubectl("create", "role", "reader", "--verb=get,list", f"--resource=crontabs.{GROUP}")
+    tabs.kubectl("create", "rolebinding", "reader", "--role=reader", f"--serviceaccount={tabs.name}:default")
+    acting = f"--as=system:serviceaccount:{tabs.name}:default"
+    assert tabs.kubectl("get", "ct", "-o", "name", acting) == f"crontab.{GROUP}/one\n"
+    words = f'cannot delete resource "crontabs" in API group "{GROUP}" in the namespace "{tabs.name}"'
+    assert words in tabs.refused("delete", "ct", "one", acting)
+
+
 def test_the_python_client_knows_the_new_kind(tabs: Namespace) -> None:
     api = tabs.lab.core.api_client
     extensions = client.ApiextensionsV1Api(api)

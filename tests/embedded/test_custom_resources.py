@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -547,3 +549,24 @@ def test_a_resource_that_is_built_in_comes_first(registry: Registry) -> None:
     CustomResourceDefinitionController(registry).reconcile(name_of(crd))
     found = registry.served.named("endpointslices.discovery.k8s.io")
     assert found is not None and not found.custom
+
+
+async def test_a_definition_that_goes_while_a_request_comes_in(api: ApiServer) -> None:
+    """The body is on its way when the definition goes: nothing is stored that nobody could see."""
+    arrived, gone = asyncio.Event(), asyncio.Event()
+
+    async def body() -> AsyncIterator[bytes]:
+        yield b" "
+        arrived.set()
+        await gone.wait()
+        yield json.dumps(cron_tab()).encode()
+
+    headers = {"Content-Type": "application/json"}
+    request = asyncio.create_task(api.client("POST", TABS, body(), headers=headers))
+    await arrived.wait()
+    api.registry.delete(CUSTOM_RESOURCE_DEFINITIONS, "", NAME)
+    CustomResourceDefinitionController(api.registry).reconcile(NAME)
+    gone.set()
+    assert (await request)[0] == 404
+    resource = establish(api.registry, definition())
+    assert api.registry.list(resource) == []

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from labsupport.embedded import schema
 from labsupport.embedded.errors import ApiError, bad_request, conflict, not_found
-from labsupport.embedded.http import authorization, body
+from labsupport.embedded.http import authorization, body, terminating
 from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.options import WriteOptions, boolean
 from labsupport.embedded.http.reading import answer, namespace
@@ -41,6 +41,7 @@ async def apply_configuration(call: Call) -> web.Response:
             why = f"uid mismatch: the provided object specified uid {uid}, and no existing object was found"
             raise conflict(call.resource, name, why)
         _check_create(call)
+        terminating.refuse_creation(call)
     force = boolean(call.request.query, "force")
     merged, managers = apply(live, config, known, manager, call.resource, force=force)
     escalation.check(call.services.authorizer, call.user, call.resource, merged, live)

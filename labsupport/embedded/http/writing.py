@@ -14,13 +14,13 @@ from aiohttp import web
 
 from labsupport.embedded import errors, field, patches, schema
 from labsupport.embedded.errors import ApiError, bad_request, unsupported_media_type
-from labsupport.embedded.http import applying, body, tracking
+from labsupport.embedded.http import applying, body, terminating, tracking
 from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.options import WriteOptions
 from labsupport.embedded.http.reading import answer, namespace
-from labsupport.embedded.objects import JSON, is_terminating, name_of
+from labsupport.embedded.objects import JSON, name_of
 from labsupport.embedded.rbac import escalation
-from labsupport.embedded.resources import CUSTOM_RESOURCE_DEFINITIONS, Resource
+from labsupport.embedded.resources import Resource
 
 JSON_PATCH = "application/json-patch+json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -32,8 +32,7 @@ async def create(call: Call) -> web.Response:
     """A new object."""
     options = WriteOptions.parse(call.request.query, "CreateOptions")
     resource = call.resource
-    if resource.custom:
-        refuse_while_terminating(call)
+    terminating.refuse_creation(call)
     obj, warnings = _decoded(await body.read(call.request), body.content_type(call.request), resource, options)
     metadata = obj["metadata"]
     body.set_namespace(metadata, namespace(call))
@@ -67,15 +66,6 @@ async def patch(call: Call) -> web.Response:
     old = call.registry.get(resource, namespace(call), call.target.name)
     new, warnings = check_patched(apply(old), old, resource, options)
     return _replaced(call, old, new, options, warnings, "PatchOptions")
-
-
-def refuse_while_terminating(call: Call) -> None:
-    """No objects are made while their definition goes away (customresource_handler.go). Raises ApiError 405."""
-    crd = call.registry.find(CUSTOM_RESOURCE_DEFINITIONS, "", call.resource.qualified)
-    if crd is not None and is_terminating(crd):
-        error = errors.method_not_supported(call.resource, "create")
-        message = "create not allowed while custom resource definition is terminating"
-        raise ApiError(error.code, error.reason, message, error.details)
 
 
 def _replaced(
