@@ -570,3 +570,21 @@ async def test_a_definition_that_goes_while_a_request_comes_in(api: ApiServer) -
     assert (await request)[0] == 404
     resource = establish(api.registry, definition())
     assert api.registry.list(resource) == []
+
+
+async def test_objects_within_objects_are_objects(api: ApiServer) -> None:
+    embedded = {"type": "object", "x-kubernetes-embedded-resource": True, "x-kubernetes-preserve-unknown-fields": True}
+    spec = {"type": "object", "properties": {"template": embedded, "list": {"type": "array", "items": embedded}}}
+    establish(api.registry, definition(version(schema={"type": "object", "properties": {"spec": spec}})))
+    inner = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x"}, "spec": {"any": 1}}
+    obj = {**cron_tab(), "spec": {"template": inner}}
+    code, made = await api.client("POST", TABS, obj)
+    assert (code, made["spec"]["template"]) == (201, inner)
+    obj = {**cron_tab("two"), "spec": {"list": [{"kind": "Pod", "metadata": {"labels": {"a b": ""}}}]}}
+    code, status = await api.client("POST", TABS, obj)
+    fields = [(cause["reason"], cause["field"]) for cause in status["details"]["causes"]]
+    assert code == 422
+    assert fields == [
+        ("FieldValueRequired", "spec.list[0].apiVersion"),
+        ("FieldValueInvalid", "spec.list[0].metadata.labels"),
+    ]

@@ -144,6 +144,21 @@ def test_a_namespace_takes_its_custom_resources_along(tabs: Namespace) -> None:
     assert tabs.lab.kubectl("get", "ct", "-A", "-o", "name") == ""
 
 
+def test_a_definition_is_applied_from_the_server_and_changed(namespace: Namespace) -> None:
+    lab, text = namespace.lab, MANIFEST.read_text()
+    try:
+        for maximum in (10, 12):
+            changed = text.replace("maximum: 10", f"maximum: {maximum}")
+            lab.kubectl("apply", "--server-side", "-f", "-", stdin=changed)
+            lab.kubectl("wait", "--for=condition=Established", CRD, f"--timeout={SECONDS}s")
+        namespace.apply(cron_tab("one", replicas=12, image="b"))
+        lab.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(MANIFEST))
+        namespace.kubectl("label", "ct", "one", "a=b")  # what is too much by now does not stand in the way
+        assert "less than or equal to 10" in namespace.refused("scale", "ct/one", "--replicas=11")
+    finally:
+        lab.kubectl("delete", CRD, "--ignore-not-found", f"--timeout={SECONDS}s")
+
+
 def test_roles_are_about_custom_resources_too(tabs: Namespace) -> None:
     tabs.apply(cron_tab("one"))
     tabs.kubectl("create", "role", "reader", "--verb=get,list", f"--resource=crontabs.{GROUP}")
