@@ -20,14 +20,12 @@ from typing import Any, Literal
 import orjson
 
 from labsupport.embedded import errors
-from labsupport.embedded.kinds import KINDS, customresources
+from labsupport.embedded.kinds import KINDS
 from labsupport.embedded.kinds import metadata as metadata_rules
-from labsupport.embedded.kinds.customresourcedefinitions import ESTABLISHED, storage_versions
 from labsupport.embedded.kinds.kind import Kind
 from labsupport.embedded.objects import (
     JSON,
     clone,
-    is_condition_true,
     is_terminating,
     name_of,
     namespace_of,
@@ -44,9 +42,9 @@ from labsupport.embedded.resources import (
     PODS,
     RESOURCES,
     Resource,
-    ServedResources,
 )
 from labsupport.embedded.selectors import LabelSelector
+from labsupport.embedded.served_kinds import ServedKinds, seen
 from labsupport.embedded.store import HISTORY, Store
 
 log = logging.getLogger(__name__)
@@ -91,9 +89,8 @@ class Registry:
     def __init__(self, store: Store, kinds: Mapping[Resource, Kind] = KINDS) -> None:
         """Load what the store holds."""
         self._store = store
-        self.served = ServedResources()
-        self._kinds: dict[Resource, Kind] = dict(kinds)
-        self._versions: dict[str, dict[str, customresources.CustomResourceKind]] = {}  # of each custom resource
+        self._kinds = ServedKinds(kinds)
+        self.served = self._kinds.resources
         self._objects: dict[Resource, dict[str, dict[str, JSON]]] = {r: {} for r in RESOURCES}
         self._dependents: dict[str, dict[tuple[Resource, str, str], None]] = {}
         self._subscribers: dict[Resource, list[Callable[[Change], None]]] = {}
@@ -106,7 +103,7 @@ class Registry:
         rows = self._store.rows()
         definitions = {row.key: row.value for row in rows if row.key.startswith(CUSTOM_RESOURCE_DEFINITIONS.prefix)}
         for crd in definitions.values():
-            self._serve(None, crd)  # before the objects, which are rows like any other
+            self._follow(None, crd)  # before the objects, which are rows like any other
         prefixes = {r.prefix: r for r in self.served.stored()}
         for row in rows:
             head, _, rest = row.key[len("/registry/") :].partition("/")
@@ -136,12 +133,7 @@ class Registry:
 
     def kind(self, resource: Resource) -> Kind:
         """The behaviour of the resource's kind, for custom resources in that version. Raises ApiError 404."""
-        if resource.custom:
-            found = self._versions[resource.qualified].get(resource.version)
-            if found is None:  # it went while a request was on its way
-                raise errors.ApiError(404, "NotFound", "the server could not find the requested resource")
-            return found
-        return self._kinds[resource]
+        return self._kinds.kind(resource)
 
     def find(self, resource: Resource, namespace: str, name: str) -> JSON | None:
         """The object, or None. `namespace` is "" for cluster-scoped resources."""
@@ -182,7 +174,7 @@ class Registry:
     def dependents(self, uid: str) -> Dependents:
         """The objects with an owner reference to that uid."""
         keys = self._dependents.get(uid, {})
-        return [(self._kinds[r].resource, self._objects[r][namespace][name]) for r, namespace, name in keys]
+        return [(self._kinds.stored(r).resource, self._objects[r][namespace][name]) for r, namespace, name in keys]
 
     def subscribe(self, resource: Resource, callback: Callable[[Change], None]) -> Callable[[], None]:
         """Call back for every change of a resource, or of EVERYTHING, first with ADDED for what exists.
@@ -226,7 +218,7 @@ class Registry:
 
         Raises ApiError 400, 403 (admission), 404 (namespace), 409, 422.
         """
-        kind = self.kind(resource)
+        kind = self._kinds.kind(resource)
         new: JSON = clone(obj)
         new["apiVersion"], new["kind"] = resource.api_version, resource.kind
         metadata = new.setdefault("metadata", {})
@@ -271,7 +263,7 @@ class Registry:
         metadata.managedFields stays as it is stored unless `managed_fields` are given.
         Raises ApiError 404, 409 when `obj` carries another resourceVersion or uid, 422.
         """
-        kind = self.kind(resource)
+        kind = self._kinds.kind(resource)
         old = self.get(resource, obj["metadata"].get("namespace", ""), name_of(obj))
         self._check_preconditions(resource, old, obj["metadata"].get("uid"), obj["metadata"].get("resourceVersion"))
         new = self._merged(resource, obj, old, subresource)
@@ -317,7 +309,7 @@ class Registry:
         """
         old = self.get(resource, namespace, name)
         self._check_preconditions(resource, old, options.uid, options.resource_version, deleting=True)
-        kind = self.kind(resource)
+        kind = self._kinds.kind(resource)
         new: JSON = clone(old)
         metadata = new["metadata"]
         if not is_terminating(old):
@@ -452,7 +444,7 @@ class Registry:
         return not metadata.get("deletionGracePeriodSeconds")
 
     def _write(self, resource: Resource, new: JSON, old: JSON | None, *, dry_run: bool) -> JSON:
-        storage = self._kinds[resource].resource
+        storage = self._kinds.stored(resource).resource
         if storage.version != resource.version:
             before = self._objects[resource][namespace_of(old)][name_of(old)] if old else None
             return seen(resource, self._write(storage, seen(storage, new), before, dry_run=dry_run))
@@ -472,7 +464,7 @@ class Registry:
     def _remove(self, resource: Resource, old: JSON, *, last: JSON, dry_run: bool) -> JSON:
         if dry_run:
             return last
-        storage = self._kinds[resource].resource
+        storage = self._kinds.stored(resource).resource
         if storage.version != resource.version:
             before = self._objects[resource][namespace_of(old)][name_of(old)]
             return seen(resource, self._remove(storage, before, last=seen(storage, last), dry_run=False))
@@ -480,7 +472,7 @@ class Registry:
         last = {**last, "metadata": {**last["metadata"], "resourceVersion": str(revision)}}
         self._store.append(revision, resource.key(namespace_of(old), name_of(old)), None)
         self._publish(Change("DELETED", resource, last, old, revision))
-        self.kind(resource).after_delete(last, self)
+        self._kinds.kind(resource).after_delete(last, self)
         return last
 
     def _publish(self, change: Change) -> None:
@@ -490,39 +482,23 @@ class Registry:
         self._history.append(change)
         self._apply(change)
         if change.resource == CUSTOM_RESOURCE_DEFINITIONS:
-            self._serve(change.old, change.object if change.type != "DELETED" else None)
+            self._follow(change.old, change.object if change.type != "DELETED" else None)
         for callback in (*self._subscribers.get(change.resource, ()), *self._subscribers.get(EVERYTHING, ())):
             try:
                 callback(change)
             except Exception:  # the write is stored: it has not failed, and the others must hear of it
                 log.exception("a subscriber failed on %s %s", change.type, name_of(change.object))
 
-    def _serve(self, old: JSON | None, crd: JSON | None) -> None:
-        """Bring what is served in step with a CustomResourceDefinition; `old` is what it was before, if it was."""
-        known = crd or old
-        established = crd is not None and is_condition_true(crd, ESTABLISHED)
-        before = old is not None and is_condition_true(old, ESTABLISHED)
-        if known is None or not (established or before) or (established and before and _serves_alike(old, crd)):
-            return
-        kinds = customresources.versions_of(known)
-        stored = kinds[storage_versions(known)[0]]
-        resource = stored.resource
-        if resource in RESOURCES:
-            return  # what is built in comes first
-        if crd is None:
-            self.served.replace(resource, ())
-            return
-        self._versions[resource.qualified] = kinds
-        self._kinds.pop(resource, None)  # its key, too, is to be the present version
-        self._kinds[resource] = stored
-        self._objects[resource] = self._objects.pop(resource, {})
-        self._renew(resource)
-        shown = [version["name"] for version in crd["spec"]["versions"] if version["served"]]
-        self.served.replace(resource, [kinds[name].resource for name in shown])
+    def _follow(self, old: JSON | None, crd: JSON | None) -> None:
+        """Serve what a CustomResourceDefinition brings; its objects follow to their storage version."""
+        resource = self._kinds.follow(old, crd)
+        if resource is not None:
+            self._objects[resource] = self._objects.pop(resource, {})
+            self._renew(resource)
 
     def _renew(self, resource: Resource) -> None:
         """Bring a custom resource's objects to its storage version and schema, as upstream does on reading them."""
-        kind = self._kinds[resource]
+        kind = self._kinds.stored(resource)
         for by_name in self._objects[resource].values():
             for name, obj in by_name.items():
                 new = clone(seen(resource, obj))
@@ -565,19 +541,6 @@ def _intent(resource: Resource, obj: JSON) -> JSON:
     apart = "status" in resource.subresources or not resource.custom
     left_out = ("metadata", "apiVersion", "kind", "status") if apart else ("metadata", "apiVersion", "kind")
     return {k: v for k, v in obj.items() if k not in left_out}
-
-
-def seen(resource: Resource, obj: JSON) -> JSON:
-    """A stored object in the version of the resource: conversion strategy None, so only its apiVersion differs."""
-    version = resource.api_version
-    return obj if obj["apiVersion"] == version else {**obj, "apiVersion": version}
-
-
-def _serves_alike(old: JSON | None, new: JSON | None) -> bool:
-    """Whether two states of an established definition serve the same."""
-    if old is None or new is None:
-        return False
-    return bool(old["spec"] == new["spec"] and old["status"]["acceptedNames"] == new["status"]["acceptedNames"])
 
 
 def _shifted(time: str, seconds: int) -> str:

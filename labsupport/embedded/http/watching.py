@@ -25,7 +25,8 @@ from labsupport.embedded.http.reading import namespace
 from labsupport.embedded.http.responses import JSON_TYPE, deprecations, headers, internal_error
 from labsupport.embedded.http.selection import Matcher, matcher
 from labsupport.embedded.objects import JSON, namespace_of
-from labsupport.embedded.registry import Change, seen
+from labsupport.embedded.registry import Change
+from labsupport.embedded.served_kinds import seen
 
 BOOKMARK_SECONDS = 60.0
 SHORTEST_SECONDS = 1800  # a watch without timeoutSeconds lasts this to twice as long (minRequestTimeout)

@@ -1,0 +1,74 @@
+"""The kinds of what is served: the built-in ones, and those that CustomResourceDefinitions bring, version by version.
+
+Upstream: the crdHandler of apiextensions-apiserver pkg/apiserver/customresource_handler.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from labsupport.embedded.errors import ApiError
+from labsupport.embedded.kinds.customresourcedefinitions import ESTABLISHED, storage_versions
+from labsupport.embedded.kinds.customresources import CustomResourceKind, versions_of
+from labsupport.embedded.kinds.kind import Kind
+from labsupport.embedded.objects import JSON, is_condition_true
+from labsupport.embedded.resources import RESOURCES, Resource, ServedResources
+
+
+class ServedKinds:
+    """Which kind a resource is of, and in which version its objects are stored."""
+
+    def __init__(self, kinds: Mapping[Resource, Kind]) -> None:
+        self.resources = ServedResources()
+        self._stored: dict[Resource, Kind] = dict(kinds)
+        self._versions: dict[Resource, dict[str, CustomResourceKind]] = {}  # of each custom resource
+
+    def kind(self, resource: Resource) -> Kind:
+        """The behaviour of the resource's kind, for custom resources in that version. Raises ApiError 404."""
+        if not resource.custom:
+            return self._stored[resource]
+        found = self._versions[resource].get(resource.version)
+        if found is None:  # it went while a request was on its way
+            raise ApiError(404, "NotFound", "the server could not find the requested resource")
+        return found
+
+    def stored(self, resource: Resource) -> Kind:
+        """The same in the version in which the objects are stored."""
+        return self._stored[resource]
+
+    def follow(self, old: JSON | None, crd: JSON | None) -> Resource | None:
+        """Serve what a CustomResourceDefinition brings, once it is established; `old` is what it was before, if it was.
+
+        Returns the resource whose stored objects have to follow, None when they stay as they are.
+        """
+        known = crd or old
+        established = crd is not None and is_condition_true(crd, ESTABLISHED)
+        before = old is not None and is_condition_true(old, ESTABLISHED)
+        if known is None or not (established or before) or (established and before and _serve_alike(old, crd)):
+            return None
+        kinds = versions_of(known)
+        kind = kinds[storage_versions(known)[0]]
+        resource = kind.resource
+        if resource in RESOURCES:
+            return None  # what is built in comes first
+        if crd is None:
+            self.resources.replace(resource, ())
+            return None
+        self._versions[resource] = kinds
+        self._stored[resource] = kind
+        shown = [version["name"] for version in crd["spec"]["versions"] if version["served"]]
+        self.resources.replace(resource, [kinds[name].resource for name in shown])
+        return resource
+
+
+def seen(resource: Resource, obj: JSON) -> JSON:
+    """A stored object in the version of the resource: conversion strategy None, so only its apiVersion differs."""
+    version = resource.api_version
+    return obj if obj["apiVersion"] == version else {**obj, "apiVersion": version}
+
+
+def _serve_alike(old: JSON | None, new: JSON | None) -> bool:
+    """Whether two states of an established definition serve the same."""
+    if old is None or new is None:
+        return False
+    return bool(old["spec"] == new["spec"] and old["status"]["acceptedNames"] == new["status"]["acceptedNames"])
