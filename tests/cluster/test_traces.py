@@ -1,15 +1,14 @@
 """The embedded cluster does what a real one did: scenarios recorded from Kubernetes 1.34, played here and compared.
 
 `tests/traces/<scenario>.json` holds what kubectl did (`steps`), what a watch of the namespace then showed, a line for
-each state in order (`story`), and what the Events said (`events`). How the recordings became these files:
+each state in order (`story`), and what the Events said (`events`); `tests/traces/objects/<scenario>.yaml` the objects
+at the end, whole. `tests/traces/reduce.py` makes them from the recordings:
 
-- uids, resourceVersions, times, addresses, nodes and annotations are left out, names that a cluster makes up became
-  numbers in the order of their first appearance (`rev-1`, `pod-2`), what did not change a line was dropped;
+- of the story, uids, resourceVersions, times, addresses, nodes and annotations are left out, names that a cluster makes
+  up became numbers in the order of their first appearance (`rev-1`, `pod-2`), what did not change a line was dropped;
+- `trace_objects.py`, `trace_texts.py` and `trace_events.py` list what of objects, outputs and Events is left out;
 - the image redis:7 became valkey/valkey:8.1.8, and its probe has no initial delay; servers
-  that share a claim keep their data in memory (three that write the same files fail now and then);
-- Events have the texts of 1.36 where the kubelet's differ ("Container created");
-- Events of what differs by nature are dropped: the recorded volumes were bound at once, by a provisioner of the
-  in-tree kind, and so pods first failed to be scheduled; here they are bound when the pod is scheduled.
+  that share a claim keep their data in memory (three that write the same files fail now and then).
 
 What is compared, and what is not:
 
@@ -18,7 +17,9 @@ What is compared, and what is not:
 - the order in which pods come, get ready, are marked and go. Where pods start or end at the same time (`together`), the
   order among those does not count;
 - what has to come before what, whatever the kind (`causes`), which holds for the recordings, too;
-- the Events of each object, in order for pods.
+- the Events of each object, in order for pods;
+- the objects at the end, field by field;
+- what kubectl printed and how it ended, where the scenario is about that.
 """
 
 from __future__ import annotations
@@ -26,11 +27,15 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable
+from difflib import unified_diff
 from itertools import groupby
 
 import pytest
-from trace_player import JSON, SCENARIOS, Told, load, play
+import yaml
+from trace_objects import reduced
+from trace_player import JSON, SCENARIOS, Output, Told, load, load_objects, play
 from trace_states import deduplicated
+from trace_texts import compared
 
 from conftest import Namespace
 
@@ -166,6 +171,14 @@ def test_the_cluster_does_what_a_real_one_did(name: str, namespace: Namespace) -
     compare_order(recorded, told)
     compare_counters(recorded, told)
     compare_events(recorded, told)
+    compare_objects(name, told)
+    compare_outputs(recorded, told)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_left_in_a_recording_that_differs_by_nature(name: str) -> None:
+    objects = load_objects(name)
+    assert reduced(objects, "NAMESPACE") == objects
 
 
 def compare_lives(recorded: JSON, told: Told) -> None:
@@ -216,6 +229,24 @@ def compare_events(recorded: JSON, told: Told) -> None:
             assert {unnumbered(text) for text in ours} == {unnumbered(text) for text in real}, key
         else:
             assert sorted(ours) == sorted(real), key
+
+
+def compare_objects(name: str, told: Told) -> None:
+    real, ours = (yaml.safe_dump(objects).splitlines() for objects in (load_objects(name), told.objects))
+    difference = "\n".join(unified_diff(real, ours, "real", "ours", lineterm="", n=8))
+    assert not difference, difference
+
+
+def compare_outputs(recorded: JSON, told: Told) -> None:
+    for step, output in zip(recorded["steps"], told.outputs, strict=True):
+        if output is None:
+            continue
+        real = Output(step["rc"], step["stdout"], step["stderr"])
+        ours = Output(output.rc, compared(output.stdout, told.names), compared(output.stderr, told.names))
+        if step["kubectl"] == ["api-resources"]:  # not all kinds are served here
+            assert is_within(ours.stdout.splitlines(), real.stdout.splitlines())
+        else:
+            assert ours == real, step["kubectl"]
 
 
 def unnumbered(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import ssl
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -11,6 +10,10 @@ from pathlib import Path
 from typing import Any
 from urllib.request import urlopen
 
+import yaml
+from trace_events import Events, told
+from trace_objects import KINDS as WHOLE
+from trace_objects import Objects, made_up, reduced
 from trace_states import KINDS, Names, lines
 
 from conftest import Namespace
@@ -18,7 +21,7 @@ from conftest import Namespace
 JSON = dict[str, Any]
 SCENARIOS = Path(__file__).parent.parent / "traces"
 
-_NAMESPACED = {
+_PATHS = {
     "Pod": "api/v1/{}/pods",
     "Service": "api/v1/{}/services",
     "PersistentVolumeClaim": "api/v1/{}/persistentvolumeclaims",
@@ -28,18 +31,32 @@ _NAMESPACED = {
     "ControllerRevision": "apis/apps/v1/{}/controllerrevisions",
     "EndpointSlice": "apis/discovery.k8s.io/v1/{}/endpointslices",
     "Event": "api/v1/{}/events",
+    "Endpoints": "api/v1/{}/endpoints",
+    "Deployment": "apis/apps/v1/{}/deployments",
 }
-# Recorded where volumes bound at once: there a pod first failed to be scheduled, and volumes had another provisioner.
-_BY_NATURE = {"FailedScheduling", "Unhealthy", "ProvisioningSucceeded", "ExternalProvisioning", "Provisioning"}
-_BY_NATURE |= {"WaitForFirstConsumer", "WaitForPodScheduled"}
+
+
+@dataclass(frozen=True)
+class Output:
+    """How a command ended, and what it printed."""
+
+    rc: int
+    stdout: str
+    stderr: str
 
 
 @dataclass(frozen=True)
 class Told:
-    """What happened in a scenario: the story in order, and what the Events of each object said."""
+    """What happened in a scenario: the story in order, what the Events of each object said, the objects at the end.
+
+    `outputs` has, for a step whose output is compared, what it printed, and `names` the names that the cluster made up.
+    """
 
     story: list[str]
-    events: dict[str, list[str]]
+    events: Events
+    objects: Objects
+    outputs: list[Output | None]
+    names: dict[str, str]
 
 
 def load(name: str) -> JSON:
@@ -48,15 +65,27 @@ def load(name: str) -> JSON:
     return scenario
 
 
+def load_objects(name: str) -> Objects:
+    """The objects at the end of a recorded scenario."""
+    objects: Objects = yaml.safe_load((SCENARIOS / "objects" / f"{name}.yaml").read_text())
+    return objects
+
+
 def play(scenario: JSON, space: Namespace) -> Told:
     """Run the steps of a scenario. Raises AssertionError for a step that does not do what it did."""
-    start = _get(space, _NAMESPACED["Pod"].format(f"namespaces/{space.name}"))["metadata"]["resourceVersion"]
+    start = _get(space, _PATHS["Pod"].format(f"namespaces/{space.name}"))["metadata"]["resourceVersion"]
     chosen: dict[str, str] = {}
+    outputs: list[Output | None] = []
     for step in scenario["steps"]:
         words = [_chosen(word, chosen, space) if word.startswith("$") else word for word in step["kubectl"]]
+        if "rc" in step:
+            done = space.lab.run_kubectl("-n", space.name, *words, stdin=step.get("stdin"))
+            outputs.append(Output(done.returncode, done.stdout, done.stderr))
+            continue
         said = space.kubectl(*words, stdin=step.get("stdin"))
         assert said == step.get("stdout", said), words
-    return _told(space, start)
+        outputs.append(None)
+    return _told(space, start, outputs)
 
 
 def _chosen(word: str, chosen: dict[str, str], space: Namespace) -> str:
@@ -67,47 +96,39 @@ def _chosen(word: str, chosen: dict[str, str], space: Namespace) -> str:
     return chosen[word]
 
 
-def _told(space: Namespace, start: str) -> Told:
+def _told(space: Namespace, start: str, outputs: list[Output | None]) -> Told:
     """All changes since a revision. The cluster remembers them; so nothing needs to watch while the steps run."""
-    with ThreadPoolExecutor(len(_NAMESPACED)) as pool:
-        watched = dict(zip(_NAMESPACED, pool.map(lambda kind: _watch(space, kind, start), _NAMESPACED), strict=True))
+    watching = (*KINDS, "Event")
+    with ThreadPoolExecutor(len(watching)) as pool:
+        watched = dict(zip(watching, pool.map(lambda kind: _watch(space, kind, start), watching), strict=True))
     changes = [(kind, obj) for of_kind in KINDS for kind, obj in watched[of_kind]]
     changes = [c for c in changes if c[1]["metadata"]["name"] != "kube-root-ca.crt" and _mine(c[1], space)]
     changes.sort(key=lambda change: int(change[1]["metadata"]["resourceVersion"]))
     names = Names()
-    made_up = {str(obj["metadata"]["name"]): names.of(obj) for _, obj in changes}
-    return Told(lines(changes), _events([obj for _, obj in watched["Event"]], made_up, space.name))
+    called = {str(obj["metadata"]["name"]): names.of(obj) for _, obj in changes}
+    events = told([obj for _, obj in watched["Event"]], called, space.name)
+    objects = _objects(space)
+    return Told(lines(changes), events, reduced(objects, space.name), outputs, made_up(objects, space.name))
+
+
+def _objects(space: Namespace) -> Objects:
+    """The objects as they are now."""
+    lists = {kind: _get(space, _PATHS[kind].format(f"namespaces/{space.name}"))["items"] for kind in WHOLE}
+    volumes = [o for o in lists["PersistentVolume"] if o["spec"]["claimRef"]["namespace"] == space.name]
+    return {**lists, "PersistentVolume": volumes}
 
 
 def _mine(obj: JSON, space: Namespace) -> bool:
     return obj["kind"] != "PersistentVolume" or obj["spec"]["claimRef"]["namespace"] == space.name
 
 
-def _events(events: list[JSON], made_up: dict[str, str], namespace: str) -> dict[str, list[str]]:
-    told: dict[str, list[str]] = {}
-    for event in events:
-        if event["reason"] in _BY_NATURE:
-            continue
-        involved = event["involvedObject"]
-        text = event["message"].replace(namespace, "NAMESPACE")
-        for name, called in made_up.items():
-            text = re.sub(rf"\b{re.escape(name)}\b", called, text)
-        text = re.sub(r" to [\w-]+$", " to NODE", text)
-        component = event.get("source", {}).get("component") or event.get("reportingComponent", "")
-        line = f"{event['type']} {event['reason']} {component}: {text}"
-        lines_of = told.setdefault(f"{involved['kind']}/{made_up.get(involved['name'], involved['name'])}", [])
-        if line not in lines_of:
-            lines_of.append(line)
-    return told
-
-
 def _watch(space: Namespace, kind: str, since: str) -> list[tuple[str, JSON]]:
-    path = _NAMESPACED[kind].format(f"namespaces/{space.name}")
+    path = _PATHS[kind].format(f"namespaces/{space.name}")
     query = f"watch=true&resourceVersion={since}&allowWatchBookmarks=true&timeoutSeconds=1"
     with _open(space, f"{path}?{query}") as stream:
-        told = [json.loads(line) for line in stream]
-    assert all(t["type"] != "ERROR" for t in told), told
-    return [(t["type"], {**t["object"], "kind": kind}) for t in told if t["type"] != "BOOKMARK"]
+        changes = [json.loads(line) for line in stream]
+    assert all(c["type"] != "ERROR" for c in changes), changes
+    return [(c["type"], {**c["object"], "kind": kind}) for c in changes if c["type"] != "BOOKMARK"]
 
 
 def _get(space: Namespace, path: str) -> JSON:

@@ -29,7 +29,9 @@ class EndpointSliceKind(Kind):
     tracks_generation: ClassVar[bool] = True
 
     def default(self, obj: JSON) -> None:
-        """Ports are TCP and have a name, if only an empty one."""
+        """Ports are TCP and have a name, if only an empty one; none at all are null, as Go shows them."""
+        for items in ("endpoints", "ports"):
+            obj[items] = obj.get(items) or None
         for port in obj.get("ports") or ():
             port.setdefault("name", "")
             port["protocol"] = port.get("protocol") or "TCP"
