@@ -1,7 +1,8 @@
 """Decoding a request's object against its kind's type, as the API server's JSON decoder does it (sigs.k8s.io/json).
 
 A wrong type is always an error. Unknown and duplicate fields are errors, warnings or nothing, as the request's
-`fieldValidation` says. What comes out is normal: no nulls, quantities in canonical form.
+`fieldValidation` says. What comes out is normal: no nulls, no empty maps and lists that need not be there (Go's
+omitempty), quantities in canonical form.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from labsupport.embedded.objects import JSON, parse_time
 from labsupport.embedded.quantities import QuantityError, canonical
 from labsupport.embedded.resources import Resource
 
+_RESET = "managedFields"  # an empty list is a command: forget the managers
 MAX_STRICT_ERRORS = 100  # more are not listed, as upstream
 
 _INTEGER_BITS = {"int32": 31, "int64": 63}
@@ -141,7 +143,9 @@ class _Decoder:
             if field is None:
                 self.unknown.append(f'unknown field "{inner}"')
             elif item is not None:
-                result[key] = self.value(item, field.type, kind.struct, f"{stack}.{key}" if stack else key, inner)
+                decoded = self.value(item, field.type, kind.struct, f"{stack}.{key}" if stack else key, inner)
+                if decoded or field.required or field.type.kind not in ("map", "array") or key == _RESET:
+                    result[key] = decoded
         return result
 
     def _scalar(self, value: Any, scalar: str, kind: Type, struct: str, stack: str) -> Any:

@@ -5,7 +5,7 @@ RECORDINGS has a folder for each scenario, with `trace.json` (what kubectl did a
 
 - `<scenario>.json`: `steps` with what is to be typed, `story` with a line for each state that a watch saw, `events`
   with what the Events said. The steps of the scenarios that wait are translated by hand (a note of the recording became
-  a `kubectl wait`) and kept as they are; those of `validation_and_printing` are the recorded commands and their outputs;
+  a `kubectl wait`) and kept; those of `validation_and_printing` are the recorded commands and their outputs;
 - `objects/<scenario>.yaml`: the objects at the end, by the rules of `tests/cluster/trace_objects.py`.
 """
 

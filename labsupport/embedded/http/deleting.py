@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from labsupport.embedded import resources
-from labsupport.embedded.errors import ApiError
+from labsupport.embedded.errors import ApiError, forbidden
 from labsupport.embedded.http import body, representation
 from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.negotiation import negotiate
@@ -36,9 +36,11 @@ _ORPHANS = (
 
 
 async def delete(call: Call) -> web.Response:
-    """Delete an object: the answer is the object while something holds it, else a Status."""
+    """Delete an object: the answer is the object while something holds it, else a Status. Raises ApiError 403."""
     options = await _options(call)
     where, name = namespace(call), call.target.name
+    if why := call.kind.refuses_deletion(name):
+        raise forbidden(call.resource, name, why)
     last = call.registry.delete(call.resource, where, name, options)
     held = call.registry.find(call.resource, where, name)
     still_there = held is not None and uid_of(held) == uid_of(last) and not options.dry_run

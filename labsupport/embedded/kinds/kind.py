@@ -50,6 +50,10 @@ class Kind:
     def prepare_update(self, new: JSON, old: JSON, registry: Registry) -> None:
         """Carry over what an update may leave out (clusterIP ...), in place."""
 
+    def refuses_deletion(self, name: str) -> str:
+        """Why an object may never be deleted by a client; "" if it may."""
+        return ""
+
     def prepare_delete(self, obj: JSON) -> None:
         """What the first DELETE adds to an object that is marked as being deleted, in place (finalizers ...)."""
 

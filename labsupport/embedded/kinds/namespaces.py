@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FINALIZER = "kubernetes"
 NAME_LABEL = "kubernetes.io/metadata.name"
+IMMORTAL = frozenset(("default", "kube-system", "kube-public"))  # admission/plugin/namespace/lifecycle
 
 
 class NamespaceKind(Kind):
@@ -45,6 +46,10 @@ class NamespaceKind(Kind):
             spec["finalizers"] = [f for f in spec.get("finalizers") or [] if f in before]
         else:
             spec["finalizers"] = list(before)
+
+    def refuses_deletion(self, name: str) -> str:
+        """The cluster's own namespaces stay."""
+        return "this namespace may not be deleted" if name in IMMORTAL else ""
 
     def validate(self, obj: JSON) -> list[FieldError]:
         """Errors of the finalizers' names."""
