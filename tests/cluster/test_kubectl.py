@@ -87,8 +87,10 @@ def test_a_watch_shows_the_life_of_a_pod(namespace: Namespace) -> None:
         assert set(statuses) <= {"Pending", "ContainerCreating", "Running", "Completed"}
 
 
-def test_logs_are_followed_to_the_end_of_the_container(namespace: Namespace) -> None:
-    namespace.apply(pod("one", shell("echo first; until [ -e /tmp/go ]; do sleep 0.05; done; echo last")))
+def test_logs_are_followed(namespace: Namespace) -> None:
+    namespace.apply(
+        pod("one", shell("echo first; until [ -e /tmp/go ]; do sleep 0.05; done; echo last; sleep infinity"))
+    )
     namespace.wait("pod/one", "condition=Ready")
     with typed(namespace, "logs", "--follow", "--timestamps", "one") as lines:
         time, text = lines.get(timeout=SECONDS).split(" ")

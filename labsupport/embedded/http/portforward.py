@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import struct
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
@@ -89,6 +90,12 @@ def _port(text: str) -> int:
     return int(text)
 
 
+def _as_go_says(error: OSError, port: int) -> str:
+    """Why nothing answers in the pod, in the words of containerd (sandbox_portforward_linux.go)."""
+    what = os.strerror(error.errno).lower() if error.errno else str(error)
+    return f"failed to connect to localhost:{port} inside namespace, IPv4: dial tcp4 127.0.0.1:{port}: connect: {what}"
+
+
 async def _carry(call: Call, pod: JSON, connection: Connection, send: Send) -> str:
     """Connect to the pod and carry both directions until the pod ends its side; what went wrong, or "".
 
@@ -97,7 +104,8 @@ async def _carry(call: Call, pod: JSON, connection: Connection, send: Send) -> s
     try:
         reader, writer = await call.services.runtime.dial(pod, connection.port)
     except (OSError, ApiError) as error:
-        return f"error forwarding port {connection.port} to pod {name_of(pod)}, uid {uid_of(pod)}: {error}"
+        why = _as_go_says(error, connection.port) if isinstance(error, OSError) else error
+        return f"error forwarding port {connection.port} to pod {name_of(pod)}, uid {uid_of(pod)}: {why}"
     sending = asyncio.ensure_future(_to_pod(connection, writer))
     try:
         while data := await reader.read(_CHUNK):
