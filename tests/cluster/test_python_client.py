@@ -25,6 +25,8 @@ from conftest import Namespace
 JSON = dict[str, Any]
 PAUSED = {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [shell()]}}}
 TEMPLATE = {"metadata": {"labels": {"app": "x"}}, "spec": {"containers": [shell()]}}
+BACKEND = {"service": {"name": "x", "port": {"number": 80}}}
+GROUP = "rbac.authorization.k8s.io"
 SELECTOR = {"matchLabels": {"app": "x"}}
 
 # One object of each namespaced kind that a client may write: the API's class, the name of its methods, the content.
@@ -43,6 +45,10 @@ WRITTEN: list[tuple[type, str, JSON]] = [
     (client.BatchV1Api, "job", {"spec": PAUSED}),
     (client.CoordinationV1Api, "lease", {"spec": {"holderIdentity": "me"}}),
     (client.DiscoveryV1Api, "endpoint_slice", {"addressType": "IPv4", "endpoints": [{"addresses": ["10.1.2.3"]}]}),
+    (client.NetworkingV1Api, "ingress", {"spec": {"defaultBackend": BACKEND}}),
+    (client.NetworkingV1Api, "network_policy", {"spec": {"podSelector": {}}}),
+    (client.RbacAuthorizationV1Api, "role", {"rules": [{"verbs": ["get"], "apiGroups": [""], "resources": ["pods"]}]}),
+    (client.RbacAuthorizationV1Api, "role_binding", {"roleRef": {"apiGroup": GROUP, "kind": "Role", "name": "x"}}),
     (client.PolicyV1Api, "pod_disruption_budget", {"spec": {"minAvailable": 1, "selector": SELECTOR}}),
 ]  # fmt: skip
 
@@ -87,7 +93,8 @@ def test_objects_are_made_read_changed_listed_and_deleted(
 
 
 def _plural(kind: str) -> str:
-    return kind.replace("_", "") + ("" if kind == "endpoints" else "s")
+    name = kind.replace("_", "")
+    return {"endpoints": name, "ingress": "ingresses", "network_policy": "networkpolicies"}.get(kind, f"{name}s")
 
 
 def test_the_objects_of_the_cluster_are_read_and_written(namespace: Namespace) -> None:
