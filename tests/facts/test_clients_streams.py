@@ -156,7 +156,7 @@ def test_fact_09_kubectl_tunnels_spdy_in_a_websocket(here: Space) -> None:
         (asked,) = (r for r in proxy.requests if r.path.endswith("/portforward"))
         assert asked.headers["sec-websocket-protocol"] == TUNNEL
     connection = connect(here, "portforward", [TUNNEL])
-    assert connection.getsubprotocol() == TUNNEL
+    assert connection.getheaders()["sec-websocket-protocol"] == TUNNEL
     ping = struct.pack("!HHII", 0x8003, 6, 4, 1)  # SPDY/3, section 2.6.5: the answer is the same frame
     connection.send_binary(ping)
     assert connection.recv_data() == (websocket.ABNF.OPCODE_BINARY, ping)
