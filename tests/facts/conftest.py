@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
 import select
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
+from manifests import pod, shell
 from running_lab import SECONDS, RunningLab
 
 from conftest import Namespace
@@ -58,37 +60,63 @@ def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forgetful]:
 
 
 @dataclass
-class QuietWatch:
-    """A watch in which nothing happens, read aside: what came, and after how many seconds."""
+class Aside:
+    """A watch that is read aside while other tests run: what came, and after how many seconds."""
 
-    api: ApiPort
-    came: list[tuple[float, JSON]] = field(default_factory=list)
+    events: Iterator[JSON]
+    enough: Callable[[list[JSON]], bool]
+    came: list[JSON] = field(default_factory=list)
+    seconds: float = 0.0  # until it was enough
 
-    def read(self) -> None:
-        """Until the server ends the watch."""
+    def __post_init__(self) -> None:
+        self._thread = threading.Thread(target=self._read, daemon=True)
+        self._thread.start()
+
+    def _read(self) -> None:
         start = time.monotonic()
-        nothing = {"resourceVersion": self.api.ok("GET", "/api/v1/nodes")["metadata"]["resourceVersion"]}
-        path = path_of("configmaps", "kube-public")
-        for event in self.api.watch(path, timeoutSeconds=65, allowWatchBookmarks="true", **nothing):
-            self.came.append((time.monotonic() - start, event))
+        for event in self.events:
+            self.came.append(event)
+            if self.enough(self.came):
+                break
+        self.seconds = time.monotonic() - start
+
+    def wait(self) -> list[JSON]:
+        """The events, once they are enough or the watch has ended."""
+        self._thread.join(3 * SECONDS)
+        return self.came
 
 
 @pytest.fixture(scope="session")
-def quiet_watch(api: ApiPort) -> Iterator[tuple[QuietWatch, threading.Thread]]:
-    """A watch of a minute. It begins with the first test of the package, so that the others are done meanwhile."""
-    watch = QuietWatch(api)
-    thread = threading.Thread(target=watch.read, daemon=True)
-    thread.start()
-    yield watch, thread
+def quiet_watch(api: ApiPort) -> Aside:
+    """A watch with bookmarks in which nothing happens, until its first event."""
+    path = path_of("configmaps", "kube-public")
+    now = api.ok("GET", path)["metadata"]["resourceVersion"]
+    watching = api.watch(path, timeoutSeconds=80, allowWatchBookmarks="true", resourceVersion=now)
+    return Aside(watching, lambda came: bool(came))
+
+
+@pytest.fixture(scope="session")
+def crash_loop(api: ApiPort) -> Iterator[Aside]:
+    """A pod whose container fails as soon as it is started, watched through its first three delays."""
+    space = Space(api, "test-crash-loop")
+    api.ok("POST", path_of("namespaces"), {"metadata": {"name": space.name}})
+    watching = api.watch(space.path("pods"), timeoutSeconds=80)
+    space.create(pod("one", shell("exit 1")))
+    yield Aside(watching, lambda came: "back-off 40s" in json.dumps(came[-1]))
+    api.ok("DELETE", path_of("namespaces", name=space.name))
+
+
+SLOW = {"quiet_watch", "crash_loop"}
 
 
 @pytest.fixture(scope="session", autouse=True)
-def begin_the_quiet_watch(request: pytest.FixtureRequest) -> None:
-    """Begin it early if a test is going to ask for it."""
-    if any("quiet_watch" in getattr(item, "fixturenames", ()) for item in request.session.items):
-        request.getfixturevalue("quiet_watch")
+def begin_early(request: pytest.FixtureRequest) -> None:
+    """Begin what takes its time with the first test, if a test is going to ask for it."""
+    asked = {name for item in request.session.items for name in getattr(item, "fixturenames", ())}
+    for name in sorted(SLOW & asked):
+        request.getfixturevalue(name)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Whoever waits for the quiet watch comes last."""
-    items.sort(key=lambda item: "quiet_watch" in getattr(item, "fixturenames", ()))
+    """Whoever waits for it comes last."""
+    items.sort(key=lambda item: bool(SLOW & set(getattr(item, "fixturenames", ()))))

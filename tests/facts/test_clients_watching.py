@@ -10,7 +10,7 @@ import pytest
 from manifests import pod, shell, workload
 
 from facts.api_port import MERGE, Space, path_of
-from facts.conftest import Forgetful, QuietWatch
+from facts.conftest import Aside, Forgetful
 from facts.listening_proxy import Request, listening
 
 JSON = dict[str, Any]
@@ -176,9 +176,7 @@ def test_fact_06_a_bookmark_comes_before_the_end(space: Space) -> None:
     assert marks[0]["object"]["kind"] == "ConfigMap", json.dumps(marks)
 
 
-def test_fact_06_bookmarks_come_about_once_a_minute(quiet_watch: tuple[QuietWatch, threading.Thread]) -> None:
+def test_fact_06_bookmarks_come_about_once_a_minute(quiet_watch: Aside) -> None:
     """Where nothing happens a bookmark comes within the minute, and no other event."""
-    watch, thread = quiet_watch
-    thread.join(70)
-    assert [event["type"] for _, event in watch.came] == ["BOOKMARK"] * 2, watch.came  # the second one is of the end
-    assert 40 < watch.came[0][0] < 64
+    assert [event["type"] for event in quiet_watch.wait()] == ["BOOKMARK"]
+    assert 40 < quiet_watch.seconds < 64

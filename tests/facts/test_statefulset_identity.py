@@ -95,6 +95,7 @@ def test_fact_26_when_deleted_makes_the_set_the_owner_of_the_claims(space: Space
     with space.watched("pods") as pods, space.watched("persistentvolumeclaims") as claims:
         obj = by_hand(2, volumeClaimTemplates=CLAIMS, **policy("Delete", "Retain"))
         create_ready(space, pods, obj, "web-0", "web-1")
+        claims.until(lambda found: len(found) == 2)
         assert owners(space, "data-web-0", "data-web-1") == [[("StatefulSet", "web")]] * 2
         space.patch("statefulsets", "web", {"spec": {"replicas": 1}})
         pods.until(lambda found: "web-1" not in found)
@@ -109,6 +110,7 @@ def test_fact_26_when_scaled_makes_a_condemned_pod_the_owner_of_its_claim(space:
     with space.watched("pods") as pods, space.watched("persistentvolumeclaims") as claims:
         obj = by_hand(2, volumeClaimTemplates=CLAIMS, **policy("Retain", "Delete"))
         create_ready(space, pods, obj, "web-0", "web-1")
+        claims.until(lambda found: len(found) == 2)
         settle(space)
         assert owners(space, "data-web-0", "data-web-1") == [[], []]
         space.patch("statefulsets", "web", {"spec": {"replicas": 1}})
