@@ -5,7 +5,7 @@ The kinds that are built in have published schemas; custom resources bring their
 
 from __future__ import annotations
 
-from labsupport.embedded import decoding
+from labsupport.embedded import decoding, omission
 from labsupport.embedded.decoding import cannot_handle, duplicate_fields, normalize, unknown_fields
 from labsupport.embedded.definitions import Field, Type, type_of
 from labsupport.embedded.objects import JSON
@@ -26,6 +26,7 @@ __all__ = [
     "type_errors",
     "type_of",
     "unknown_fields",
+    "without_empty",
 ]
 
 
@@ -43,3 +44,8 @@ def type_errors(obj: JSON, resource: Resource) -> list[str]:
     if resource.custom:
         return custom_decoding.type_errors(obj)
     return decoding.type_errors(obj, resource)
+
+
+def without_empty(obj: JSON, resource: Resource) -> JSON:
+    """The object without what Go's omitempty leaves out; a custom resource, which is no Go type, as it is."""
+    return obj if resource.custom else omission.without_empty(obj, resource)

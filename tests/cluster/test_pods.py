@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from manifests import FOREVER, claim, pod, service, shell
+from manifests import FOREVER, claim, pod, shell
 
 from conftest import Namespace
 
@@ -56,14 +56,6 @@ def test_config_maps_secrets_and_the_downward_api_reach_a_pod(namespace: Namespa
     waiting = "until grep -q green /settings/colour; do sleep 0.1; done"
     namespace.kubectl("patch", "configmap", "settings", "-p", '{"data":{"colour":"green"}}')
     namespace.sh("one", waiting)
-
-
-def test_a_services_address_is_in_the_environment_of_later_pods(namespace: Namespace) -> None:
-    namespace.apply(service("early-bird", port=6379))
-    namespace.apply(pod("one"))
-    namespace.wait("pod/one", "condition=Ready")
-    address = namespace.get("service/early-bird")["spec"]["clusterIP"]
-    assert namespace.sh("one", "echo $EARLY_BIRD_SERVICE_HOST:$EARLY_BIRD_SERVICE_PORT") == f"{address}:6379\n"
 
 
 def test_an_empty_dir_is_shared_by_containers_and_outlives_a_restart(namespace: Namespace) -> None:

@@ -116,6 +116,21 @@ def test_fact_16_scaling_goes_before_an_update(space: Space) -> None:
         assert deletions(pods) == ["web-1", "web-0"]
 
 
+def test_fact_16_scaling_down_goes_before_an_update_too(space: Space) -> None:
+    """No pod is updated until the last one out of range has gone."""
+    with space.watched("pods") as pods:
+        create_ready(space, pods, by_hand(3), "web-0", "web-1", "web-2")
+        before = uids(pods)
+        hold(space, "web-2")
+        space.patch("statefulsets", "web", {"spec": {"replicas": 2, **template("blue")["spec"]}})
+        pods.until(lambda found: "deletionTimestamp" in found["web-2"]["metadata"])
+        settle(space)
+        assert deletions(pods) == ["web-2"]
+        let_go(space, "web-2")
+        back(space, pods, "web-1", before["web-1"])
+        assert deletions(pods)[:2] == ["web-2", "web-1"]
+
+
 def test_fact_16_a_set_that_is_being_deleted_only_tells_its_status(space: Space) -> None:
     """It makes no pods, scales nothing and updates nothing, but still counts."""
     with space.watched("pods") as pods:

@@ -44,6 +44,7 @@ async def apply_configuration(call: Call) -> web.Response:
         terminating.refuse_creation(call)
     force = boolean(call.request.query, "force")
     merged, managers = apply(live, config, known, manager, call.resource, force=force)
+    merged = schema.without_empty(merged, call.resource)
     escalation.check(call.services.authorizer, call.user, call.resource, merged, live)
     if live is None:
         made = call.registry.create(call.resource, merged, dry_run=options.dry_run, managed_fields=encode(managers))

@@ -117,7 +117,7 @@ def _decoded(data: bytes, media_type: str, resource: Resource, options: WriteOpt
     raw = data if media_type in body.JSON_TYPES else None
     normal, unknown = schema.decode(obj, resource, options.field_validation, raw)
     normal.setdefault("metadata", {})
-    return normal, unknown
+    return schema.without_empty(normal, resource), unknown
 
 
 def check_patched(new: JSON, old: JSON, resource: Resource, options: WriteOptions) -> tuple[JSON, list[str]]:
@@ -136,7 +136,7 @@ def check_patched(new: JSON, old: JSON, resource: Resource, options: WriteOption
         if metadata.get(key) != old["metadata"].get(key):
             found = field.invalid(f"metadata.{key}", metadata.get(key, ""), "field is immutable")
             raise errors.invalid(resource, name_of(old), [found])
-    return normal, unknown
+    return schema.without_empty(normal, resource), unknown
 
 
 def _patch_invalid(new: JSON, why: str) -> ApiError:
