@@ -25,10 +25,6 @@ def followed(space: Space, name: str) -> Iterator[str]:
         yield line.decode().rstrip("\n")
 
 
-def is_gone(space: Space, name: str) -> bool:
-    return space.api("GET", space.path("pods", name)).status == 404
-
-
 def test_fact_33_a_pod_without_node_or_without_life_goes_at_once(space: Space) -> None:
     """Grace 0 for a pod that was not scheduled and for one that has ended, whatever it asks for itself."""
     long = {"terminationGracePeriodSeconds": 60}
@@ -36,9 +32,9 @@ def test_fact_33_a_pod_without_node_or_without_life_goes_at_once(space: Space) -
     space.create(pod("ended", shell("true"), restartPolicy="Never", **long))
     space.until("pods", lambda found: found["ended"]["status"].get("phase") == "Succeeded")
     for name in ("unscheduled", "ended"):
-        space.delete("pods", name)
-        assert is_gone(space, name)
-        space.create(pod("running", **long)) if name == "ended" else None
+        assert space.delete("pods", name)["metadata"].get("deletionGracePeriodSeconds", 0) == 0
+        assert space.api("GET", space.path("pods", name)).status == 404
+    space.create(pod("running", **long))
     space.until("pods", lambda found: found["running"]["status"].get("phase") == "Running")
     assert space.delete("pods", "running")["metadata"]["deletionGracePeriodSeconds"] == 60
     space.delete("pods", "running", gracePeriodSeconds=0)
