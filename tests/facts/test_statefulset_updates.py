@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
 from manifests import shell, workload
 
 from facts.api_port import JSON, Space
@@ -27,11 +28,12 @@ def strategy(**rolling: int) -> JSON:
     return {"updateStrategy": {"type": "RollingUpdate", "rollingUpdate": rolling}}
 
 
-def test_fact_19_an_update_replaces_the_highest_first_and_waits_for_it(space: Space) -> None:
+@pytest.mark.parametrize("policy", ["OrderedReady", "Parallel"])
+def test_fact_19_an_update_replaces_the_highest_first_and_waits_for_it(space: Space, policy: str) -> None:
     """A pod of another revision that is not going already is deleted, and its successor awaited before the next."""
     with space.watched("pods") as pods:
         names = ("web-0", "web-1", "web-2")
-        create_ready(space, pods, by_hand(3), *names)
+        create_ready(space, pods, by_hand(3, podManagementPolicy=policy), *names)
         before = uids(pods)
         hold(space, "web-2")
         space.patch("statefulsets", "web", template("blue"))
