@@ -118,6 +118,7 @@ class Watched:
     """The objects of a kind in a namespace, kept by a watch, and every event on the way: what happened, in order."""
 
     stream: Iterator[JSON]
+    listed: Callable[[], list[JSON]]  # what there is now, without waiting for the watch
     objects: dict[str, JSON] = field(default_factory=dict)
     events: list[tuple[str, JSON]] = field(default_factory=list)
 
@@ -141,6 +142,15 @@ class Watched:
                 if condition(self.objects):
                     return self.objects
         raise AssertionError(f"it did not come to it in {SECONDS} s; the last state: {json.dumps(self.objects)[:3000]}")
+
+    def catch_up(self) -> None:
+        """Read on until the watch has told all that has happened by now."""
+        now = {obj["metadata"]["name"]: _revision(obj) for obj in self.listed()}
+        self.until(
+            lambda found: (
+                found.keys() == now.keys() and all(_revision(found[name]) >= revision for name, revision in now.items())
+            )
+        )
 
     def told(self, *types: str) -> list[str]:
         """The names of the objects of the events of these types, in order."""
@@ -203,7 +213,7 @@ class Space:
     def watched(self, plural: str, **query: Any) -> Watched:
         """The objects of a kind, followed from now on."""
         initial = {"sendInitialEvents": "true", "resourceVersionMatch": "NotOlderThan", "allowWatchBookmarks": "true"}
-        return Watched(self.api.watch(self.path(plural), **initial, **query))
+        return Watched(self.api.watch(self.path(plural), **initial, **query), lambda: self.list(plural, **query))
 
     def until(self, plural: str, condition: Callable[[dict[str, JSON]], Any], **query: Any) -> dict[str, JSON]:
         """Wait until the condition holds for the objects of a kind by name."""
@@ -215,6 +225,10 @@ class Space:
         found = self.list("events", fieldSelector=f"involvedObject.name={name}")
         found.sort(key=lambda e: int(e["metadata"]["resourceVersion"]))
         return [(e["reason"], e["message"]) for e in found]
+
+
+def _revision(obj: JSON) -> int:
+    return int(obj["metadata"]["resourceVersion"])
 
 
 def _plural(kind: str) -> str:

@@ -83,7 +83,8 @@ def back(space: Space, pods: Watched, name: str, uid: str) -> JSON:
 
 
 def deletions(pods: Watched) -> list[str]:
-    """The names of the pods that were asked to go, in that order."""
+    """The names of the pods that have been asked to go by now, in that order."""
+    pods.catch_up()
     asked: dict[str, str] = {}
     for kind, obj in pods.events:
         if kind == "DELETED" or "deletionTimestamp" in obj["metadata"]:
@@ -92,7 +93,8 @@ def deletions(pods: Watched) -> list[str]:
 
 
 def uids(pods: Watched) -> dict[str, str]:
-    """The pods' uids by name."""
+    """The uids that the pods have now, by name."""
+    pods.catch_up()
     return {name: pod["metadata"]["uid"] for name, pod in pods.objects.items()}
 
 
