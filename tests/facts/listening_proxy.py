@@ -46,6 +46,7 @@ class ListeningProxy:
 
     def __init__(self, api: ApiPort, instead: Instead, change: Change) -> None:
         self.requests: list[Request] = []
+        self._news = threading.Condition()
         listening = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -61,7 +62,9 @@ class ListeningProxy:
                     {k.lower(): v for k, v in self.headers.items()},
                     self.rfile.read(length),
                 )
-                listening.requests.append(asked)
+                with listening._news:
+                    listening.requests.append(asked)
+                    listening._news.notify_all()
                 if "upgrade" in asked.headers:
                     self._splice()
                     return
@@ -147,6 +150,13 @@ class ListeningProxy:
     def python_client(self) -> kubernetes.client.ApiClient:
         """The official Python client against the proxy."""
         return kubernetes.client.ApiClient(kubernetes.client.Configuration(host=self.url))
+
+    def wait_for(self, wanted: Callable[[Request], bool]) -> Request:
+        """The first request that is wanted, once it has come."""
+        with self._news:
+            found = self._news.wait_for(lambda: next(filter(wanted, self.requests), None), SECONDS)
+        assert found, [(r.method, r.path, r.query) for r in self.requests]
+        return found
 
     def asked(self, method: str, path: str) -> list[Request]:
         """The requests with that method whose path ends so."""

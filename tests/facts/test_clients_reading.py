@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -127,8 +128,10 @@ def test_fact_02_a_watch_comes_as_tables_too(space: Space) -> None:
     assert not tables[1]["columnDefinitions"]
     watching.close()
     with listening(space.api) as proxy:
-        proxy.kubectl("-n", space.name, "get", "pods", "-w", "--request-timeout=300ms")
-        asked = next(r for r in proxy.asked("GET", "/pods") if "watch" in r.query)
+        command = proxy.command("-n", space.name, "get", "pods", "-w")
+        with subprocess.Popen(command, env=proxy.environment, stdout=subprocess.DEVNULL) as process:
+            asked = proxy.wait_for(lambda r: r.path.endswith("/pods") and "watch" in r.query)
+            process.terminate()
         assert "as=Table" in asked.headers["accept"]
 
 

@@ -7,15 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import dns.exception
 import dns.flags
 import dns.message
-import dns.name
 import dns.query
 import dns.rcode
 import dns.rdatatype
-import dns.xfr
-import dns.zone
 import pytest
 from manifests import pod, service
 from running_lab import SECONDS, RunningLab

@@ -6,13 +6,13 @@ import datetime as dt
 import re
 import time
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 from manifests import pod, service, shell
+from running_lab import RunningLab
 
 from conftest import Namespace
-from facts.api_port import JSON, Space
+from facts.api_port import JSON, ApiPort, Space
 from facts.conftest import Aside
 
 STUBBORN = "trap 'echo told to end' TERM; echo up; while :; do sleep 0.05; done"
@@ -105,7 +105,7 @@ ZONE = "cluster.local"
 
 
 @pytest.fixture(scope="module")
-def inside(request: pytest.FixtureRequest, cluster: Any, api: Any) -> Iterator[Namespace]:
+def inside(cluster: RunningLab, api: ApiPort) -> Iterator[Namespace]:
     """A namespace with services of each type, and then pods: one with a subdomain, one without."""
     mine = Namespace(cluster, "test-inside")
     cluster.core.create_namespace({"metadata": {"name": mine.name}})
