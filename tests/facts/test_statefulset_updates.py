@@ -278,6 +278,7 @@ def test_fact_24_ten_revisions_are_kept_beyond_those_in_use(space: Space) -> Non
             generation: Any = changed["metadata"]["generation"]
             space.until("statefulsets", lambda f, g=generation: f["web"]["status"]["observedGeneration"] >= g)
         found = {r["metadata"]["name"]: r for r in space.list("controllerrevisions")}
+    assert all(name == f"web-{hash_of(r['data'], 0)}" for name, r in found.items())
     # The pod's, the newest, and ten of the fourteen between them.
     assert in_use in found
     assert sorted(colour_of(r) for r in found.values()) == ["", *(f"c{number:02}" for number in range(4, 15))]
