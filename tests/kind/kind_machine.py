@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -71,16 +72,25 @@ class Machine:
         """The course's configuration with ports that are free, kept for the lab behind the stand-in."""
         behind = self.home / "cluster"
         behind.mkdir(mode=0o700)
-        chosen, sockets = launch_ports.bind_host_sockets(
-            behind, api_port=0, dns_node_port=ports.DNS_NODE_PORT, node_ports=ports.NODE_PORTS
-        )
-        sockets.close()
+        chosen = _free_ports()
+        (behind / launch_ports.RECORD).write_text(json.dumps(chosen.to_json()))
         content = yaml.safe_load((paths.course_root() / "kind-config.yaml").read_text())
         content["networking"]["apiServerPort"] = chosen.api
         for mapping in content["nodes"][0]["extraPortMappings"]:
             port = mapping["containerPort"]
             mapping["hostPort"] = chosen.dns if port == ports.DNS_NODE_PORT else chosen.node_ports[port]
         self.config.write_text(yaml.safe_dump(content))
+
+
+def _free_ports() -> launch_ports.Ports:
+    """Ports far from those that a lab takes when it starts, so that none takes them before they are used."""
+    while True:
+        down = 100 * random.randrange(20, 90)
+        chosen = launch_ports.Ports(
+            ports.API_PORT + down, ports.DNS_NODE_PORT - down, {port: port - down for port in ports.NODE_PORTS}
+        )
+        if launch_ports.taken(chosen) is None:
+            return chosen
 
 
 def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
