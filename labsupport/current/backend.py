@@ -50,6 +50,9 @@ class CurrentBackend:
             prefix = self._prefix()
             api = readiness.connect(self._kubeconfig)
             own.make_namespace(api, prefix)
+            for finding in preflight.host_network(api, prefix):
+                if finding.level != "ok":
+                    progress(f"{finding.level}: {finding.subject}: {finding.detail}. {finding.remedy}")
             progress("a relay for DNS ...")
             own.make_relay(api, prefix)
             if not again:

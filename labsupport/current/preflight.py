@@ -4,56 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Any
 
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
 from labsupport.backend import Finding
-from labsupport.current import relay
+from labsupport.current import relay, rights
+from labsupport.images import IMAGES
 from labsupport.kind.readiness import default_classes
 
 OLDEST = (1, 29)
 
-
-@dataclass(frozen=True)
-class Right:
-    """Something that the learner has to be allowed. Without a namespace it is asked for in the learner's own."""
-
-    verbs: tuple[str, ...]
-    resource: str
-    group: str = ""
-    subresource: str = ""
-    cluster_wide: bool = False
-    needed: bool = True  # False: some chapters only
-    why: str = ""
-
-
-_ALL = ("get", "list", "watch", "create", "update", "patch", "delete")
-RIGHTS = (
-    Right(("get", "list", "watch", "create", "delete"), "namespaces", cluster_wide=True, why="each chapter makes one"),
-    Right(("get", "list", "watch"), "nodes", cluster_wide=True, needed=False, why="chapters 00 and 01 look at them"),
-    Right(("get", "list", "watch"), "storageclasses", "storage.k8s.io", cluster_wide=True, why="to find the default"),
-    Right(
-        ("get", "list", "watch", "create", "patch", "delete"),
-        "persistentvolumes",
-        cluster_wide=True,
-        needed=False,
-        why="chapters 01 and 02 look at volumes, 03 makes one by hand",
-    ),
-    Right(("patch",), "nodes", cluster_wide=True, needed=False, why="some chapters cordon a node for a moment"),
-    *(Right(_ALL, name) for name in ("pods", "services", "configmaps", "persistentvolumeclaims")),
-    *(Right(_ALL, name, "apps") for name in ("statefulsets", "replicasets", "deployments")),
-    Right(_ALL, "poddisruptionbudgets", "policy", needed=False, why="chapter 04 makes them"),
-    Right(("get", "list", "watch"), "endpointslices", "discovery.k8s.io"),
-    Right(("get", "list", "watch"), "events"),
-    Right(("get", "list"), "controllerrevisions", "apps"),
-    Right(("get", "create"), "pods", subresource="exec"),
-    Right(("get",), "pods", subresource="log"),
-    Right(("get", "create"), "pods", subresource="portforward", why="in place of NodePorts"),
-    Right(("create",), "pods", subresource="eviction", needed=False, why="chapter 04 evicts pods"),
-)
 
 # What the course touches outside of the learner's namespaces: said before anything is made, and in the README.
 CLUSTER_WIDE = (
@@ -70,6 +31,7 @@ def examine(api: client.ApiClient, prefix: str) -> Iterator[Finding]:
     yield from _rights(api, prefix)
     yield _storage(api)
     yield _nodes(api)
+    yield from host_network(api, prefix)
     yield Finding("NodePorts", "ok", "not needed: port-forwards stand in for them, on 127.0.0.1")
 
 
@@ -83,39 +45,14 @@ def _version(api: client.ApiClient) -> Finding:
 
 
 def _rights(api: client.ApiClient, prefix: str) -> Iterator[Finding]:
-    missing = []
-    for right in RIGHTS:
-        namespace = "" if right.cluster_wide else relay.namespace(prefix)
-        refused = [verb for verb in right.verbs if not allowed(api, right, verb, namespace)]
-        if refused:
-            missing.append((right, refused))
-    for right, verbs in missing:
-        name = right.resource + (f".{right.group}" if right.group else "")
-        name += f"/{right.subresource}" if right.subresource else ""
+    lacking = list(rights.missing(api, relay.namespace(prefix)))
+    for right, verbs in lacking:
         where = "in the whole cluster" if right.cluster_wide else f"in namespaces that begin with {prefix}-"
-        text = f"you may not {', '.join(verbs)} {name} {where}" + (f" ({right.why})" if right.why else "")
-        remedy = "ask the cluster's administrator; the README has the list of what the course needs"
+        text = f"you may not {', '.join(verbs)} {right.qualified} {where}" + (f" ({right.why})" if right.why else "")
+        remedy = "ask the cluster's administrator: docs/learner-role.yaml grants all that the course needs"
         yield Finding("permissions", "fail" if right.needed else "note", text, remedy)
-    if not missing:
+    if not lacking:
         yield Finding("permissions", "ok", "you may do everything that the course does")
-
-
-def allowed(api: client.ApiClient, right: Right, verb: str, namespace: str) -> bool:
-    """Whether the user may, by SelfSubjectAccessReview."""
-    attributes: dict[str, Any] = {
-        "verb": verb,
-        "group": right.group,
-        "resource": right.resource,
-        "subresource": right.subresource,
-        "namespace": namespace,
-    }
-    review = {
-        "apiVersion": "authorization.k8s.io/v1",
-        "kind": "SelfSubjectAccessReview",
-        "spec": {"resourceAttributes": {key: value for key, value in attributes.items() if value}},
-    }
-    answer = client.AuthorizationV1Api(api).create_self_subject_access_review(review)
-    return bool(answer.status.allowed)
 
 
 def _storage(api: client.ApiClient) -> Finding:
@@ -143,3 +80,19 @@ def _nodes(api: client.ApiClient) -> Finding:
     if len(taking) < 2:
         return Finding("nodes", "note", f"{text}: chapters on placement expect two", "go on; their outputs differ")
     return Finding("nodes", "ok", text)
+
+
+def host_network(api: client.ApiClient, prefix: str) -> Iterator[Finding]:
+    """Whether a pod in its node's network is admitted: asked by a dry run, once the lab's namespace is there."""
+    container = {"name": "machine", "image": IMAGES[0]}
+    pod = {"metadata": {"name": "machine"}, "spec": {"hostNetwork": True, "containers": [container]}}
+    try:
+        client.CoreV1Api(api).create_namespaced_pod(relay.namespace(prefix), pod, dry_run="All")
+    except ApiException as error:
+        if error.status == 403 and "hostNetwork" in str(error.body):  # Pod Security: host namespaces
+            remedy = (
+                "the administrator labels your namespaces pod-security.kubernetes.io/enforce=privileged, or skip it"
+            )
+            yield Finding("hostNetwork", "note", "such a pod is not admitted; chapter 10 has one", remedy)
+        return  # not there yet, or something that `permissions` tells of
+    yield Finding("hostNetwork", "ok", "a pod in its node's network is admitted, as chapter 10 has one")

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from kubernetes import client
+from kubernetes.client.exceptions import ApiException
 from running_lab import RunningLab
 
 from labsupport import paths, ports
@@ -196,6 +197,28 @@ def test_missing_permissions_are_named_one_by_one(cluster: RunningLab, tmp_path:
     assert any("create, delete namespaces in the whole cluster" in text for text in texts), texts
     assert any("pods/portforward in namespaces that begin with ann-" in text for text in texts)
     assert all("administrator" in f.remedy for f in told)
+
+
+def test_a_cluster_that_admits_no_pod_in_its_nodes_network_is_noted(
+    learners: list[Learner], cluster: RunningLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api = readiness.connect(cluster.kubeconfig)
+    (found,) = preflight.host_network(api, "bob")
+    assert (found.level, found.subject) == ("ok", "hostNetwork")
+    assert not [p for p in cluster.core.list_namespaced_pod("bob-lab").items if p.metadata.name == "machine"]
+    assert list(preflight.host_network(api, "nobody")) == []
+
+    def refuse(*_: object, **__: object) -> None:
+        error = ApiException(status=403)
+        error.body = (
+            'pods "machine" is forbidden: violates PodSecurity "baseline:latest": host namespaces (hostNetwork=true)'
+        )
+        raise error
+
+    monkeypatch.setattr(client.CoreV1Api, "create_namespaced_pod", refuse)
+    (found,) = preflight.host_network(api, "bob")
+    assert found.level == "note"
+    assert "pod-security.kubernetes.io/enforce" in found.remedy
 
 
 @pytest.mark.parametrize(("minor", "level"), [("28", "fail"), ("29", "ok"), ("34+", "ok")])
