@@ -2,23 +2,31 @@
 
 A cluster is shared: a cordoned node takes nobody's pods. So the course marks the node that it cordons, and every
 chapter frees the marked ones when it begins and when it ends. A node that somebody else has cordoned stays so.
+Learners take turns: who cordons waits until no other learner's mark is left.
 """
 
 from __future__ import annotations
 
-from labsupport import errors, kube, learner
+import random
+import time
+
+from labsupport import errors, kube, learner, waiting
 
 MARK = "course.lab/cordoned"
 
 
-def cordon(node: str, *, quiet: bool = False) -> None:
-    """Let no new pod come to a node until `uncordon`, as `kubectl cordon` does; `quiet` prints nothing. Raises Refused.
+def cordon(node: str, *, quiet: bool = False, timeout: float = 120) -> None:
+    """Let no new pod come to a node until `uncordon`, as `kubectl cordon` does; `quiet` prints nothing.
+
+    On a shared cluster it first waits for its turn, at most `timeout` seconds. Raises Refused, WaitFailed.
 
     >>> cordon("lab-worker")
     the node takes no new pods
     """
     with errors.readable():
-        if not kube.core().read_node(node).spec.unschedulable:
+        if learner.prefix() and not any(mark == _whose() for mark in _marks().values()):
+            _take_turn(node, time.monotonic() + timeout)
+        elif not kube.core().read_node(node).spec.unschedulable:
             _patch(node, mark=_whose(), unschedulable=True)
     if not quiet:
         print("the node takes no new pods")
@@ -44,10 +52,49 @@ def release() -> None:
             raise
 
 
+def _take_turn(node: str, deadline: float) -> None:
+    """Cordon the first node of an experiment, while no other learner's is cordoned."""
+    while True:
+        for marked, whose in _others().items():
+            waiting.until(
+                kube.resource("nodes"),
+                marked,
+                "",
+                lambda found: not found or (found["metadata"].get("annotations") or {}).get(MARK) in (None, _whose()),
+                f"let go by {whose}, who has cordoned it and can say lab.uncordon(),",
+                timeout=max(0.0, round(deadline - time.monotonic(), 1)),
+            )
+        found = kube.core().read_node(node)
+        if _others():
+            continue
+        if found.spec.unschedulable:
+            return  # by somebody who is no learner
+        try:
+            _patch(node, mark=_whose(), unschedulable=True, version=found.metadata.resource_version)
+        except kube.ApiException as error:
+            if error.status != 409:  # changed since it was read, perhaps by another learner
+                raise
+            continue
+        if not _others():
+            return
+        _free()  # two have cordoned a node each at the same moment: both let go, and one of them comes first
+        time.sleep(random.uniform(0, 0.5))
+
+
+def _others() -> dict[str, str]:
+    return {node: whose for node, whose in _marks().items() if whose != _whose()}
+
+
+def _marks() -> dict[str, str]:
+    """The nodes that the course has cordoned, each with who has."""
+    annotations = {node.metadata.name: node.metadata.annotations or {} for node in kube.core().list_node().items}
+    return {name: found[MARK] for name, found in annotations.items() if MARK in found}
+
+
 def _free() -> None:
-    for node in kube.core().list_node().items:
-        if (node.metadata.annotations or {}).get(MARK) == _whose():
-            _patch(node.metadata.name, mark=None, unschedulable=None)
+    for node, whose in _marks().items():
+        if whose == _whose():
+            _patch(node, mark=None, unschedulable=None)
 
 
 def _whose() -> str:
@@ -55,6 +102,7 @@ def _whose() -> str:
     return learner.prefix() or "yes"
 
 
-def _patch(node: str, *, mark: str | None, unschedulable: bool | None) -> None:
-    change = {"metadata": {"annotations": {MARK: mark}}, "spec": {"unschedulable": unschedulable}}
-    kube.core().patch_node(node, change)
+def _patch(node: str, *, mark: str | None, unschedulable: bool | None, version: str = "") -> None:
+    """Change the node; with `version` only if it is still at that version. Raises ApiException, 409 if it is not."""
+    metadata = {"annotations": {MARK: mark}, **({"resourceVersion": version} if version else {})}
+    kube.core().patch_node(node, {"metadata": metadata, "spec": {"unschedulable": unschedulable}})

@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 from kubernetes import client
 
-from labsupport import errors, kube, learner, scope, waiting
+from labsupport import errors, kube, learner, scope, shared_volume, waiting
 
 MANAGER = "labsupport"
 
@@ -25,6 +25,7 @@ def apply(manifest: str | Path) -> None:
     """
     for obj in _documents(manifest):
         with errors.readable():
+            obj = _own(obj)
             done = _apply_one(obj)
         print(f"{_reference(obj)} {done}")
 
@@ -138,6 +139,13 @@ def _reference(document: dict[str, Any]) -> str:
     group = document["apiVersion"].rpartition("/")[0]
     kind = document["kind"].lower()
     return f"{kind}.{group}/{document['metadata']['name']}" if group else f"{kind}/{document['metadata']['name']}"
+
+
+def _own(document: dict[str, Any]) -> dict[str, Any]:
+    """The manifest; of a volume on a shared cluster, the learner's own one."""
+    if document["kind"] != "PersistentVolume" or not learner.prefix():
+        return document
+    return shared_volume.own(document, [claim.to_dict() for claim in objects("persistentvolumeclaims")])
 
 
 def _apply_one(document: dict[str, Any]) -> str:

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,18 @@ class Learner:
         assert done.returncode == 0, done.stderr
         return done.stdout
 
+    def notebook(self, name: str) -> subprocess.CompletedProcess[str]:
+        """Run a notebook and compare its outputs; the caller looks at the exit code."""
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env"]
+        return subprocess.run(
+            [*command, "--nbval-sanitize-with=tests/sanitize.cfg", f"notebooks/{name}"],
+            cwd=paths.course_root(),
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=240,
+        )
+
     def up(self) -> None:
         done = self.lab("up")
         assert done.returncode == 0, done.stderr + done.stdout
@@ -98,7 +112,7 @@ spec:
   accessModes: [ReadWriteOnce]
   hostPath: {path: /tmp/made-by-hand}
 ''')
-print(lab.obj("pv/made-by-hand").metadata.labels)
+print(lab.obj("pv/ann-made-by-hand").metadata.labels)
 """
 
 
@@ -128,6 +142,40 @@ for tcp in (False, True):
 lab.end()
 """
     assert learners[0].run(script).splitlines()[1:3] == ['"1.1.0" NXDOMAIN'] * 2
+
+
+CORDON = """
+import time
+lab.begin("02")
+for _ in range(6):
+    lab.cordon("lab-worker2", quiet=True)
+    begun = time.monotonic()
+    assert lab.obj("node/lab-worker2").metadata.annotations["course.lab/cordoned"] == "{name}"
+    print("held", begun, time.monotonic())
+    lab.uncordon()
+lab.end()
+"""
+
+
+def test_learners_who_cordon_nodes_take_turns(learners: list[Learner]) -> None:
+    with ThreadPoolExecutor() as both:
+        told = list(both.map(lambda learner: learner.run(CORDON.replace("{name}", learner.name)), learners))
+    held = sorted(
+        tuple(map(float, line.split()[1:])) for text in told for line in text.splitlines() if line.startswith("held")
+    )
+    assert len(held) == 12
+    assert all(end < begun for (_, end), (begun, _) in pairwise(held))
+
+
+def test_a_learner_who_does_not_let_a_node_go_is_named(learners: list[Learner]) -> None:
+    ann, bob = learners
+    ann.run('lab.cordon("lab-worker")')
+    try:
+        with pytest.raises(AssertionError, match="let go by ann, who has cordoned it"):
+            bob.run('lab.cordon("lab-worker2", timeout=1)')
+    finally:
+        ann.run("lab.uncordon()")
+    bob.run('lab.cordon("lab-worker2", timeout=1); lab.uncordon()')
 
 
 def test_the_state_has_its_own_kubeconfig_and_ports(learners: list[Learner], cluster: RunningLab) -> None:
@@ -244,13 +292,12 @@ def test_doctor_says_that_there_is_no_context(tmp_path: Path, monkeypatch: pytes
 
 def test_a_notebook_runs_without_a_changed_cell(learners: list[Learner]) -> None:
     """Chapter 00. All of them: KUBECONFIG=file LAB_PREFIX=ann LAB_YES=1 make test CLUSTER=current."""
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval", "--nbval-current-env"]
-    done = subprocess.run(
-        [*command, "--nbval-sanitize-with=tests/sanitize.cfg", "notebooks/00_start_here.ipynb"],
-        cwd=paths.course_root(),
-        env=learners[1].environment,
-        capture_output=True,
-        text=True,
-        timeout=180,
-    )
+    done = learners[1].notebook("00_start_here.ipynb")
     assert done.returncode == 0, done.stdout
+
+
+def test_two_learners_are_in_one_chapter_at_once(learners: list[Learner]) -> None:
+    """Chapter 10, in which most is shared: NodePorts, the nodes' networks, addresses that are announced."""
+    with ThreadPoolExecutor() as both:
+        for done in both.map(lambda learner: learner.notebook("10_external_access_nodeport.ipynb"), learners):
+            assert done.returncode == 0, done.stdout

@@ -5,10 +5,11 @@ from __future__ import annotations
 import getpass
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from labsupport import learner
+from labsupport import learner, shared_volume
 from labsupport.backend import CommandError
 from labsupport.current import context
 from labsupport.errors import LabError
@@ -29,8 +30,7 @@ def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_on_a_cluster_of_ones_own_names_are_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_STATE", str(tmp_path))
     assert (learner.namespace("chapter-01"), learner.labels()) == ("chapter-01", {})
-    volume = {"kind": "PersistentVolume", "metadata": {"name": "disk"}}
-    assert learner.adapted(volume, volume, namespaced=False) == volume
+    assert learner.adapted(volume(), volume(), namespaced=False) == volume()
 
 
 @pytest.mark.usefixtures("shared")
@@ -41,23 +41,53 @@ def test_on_a_shared_cluster_names_begin_with_the_learners_word() -> None:
 
 @pytest.mark.usefixtures("shared")
 def test_another_learners_volume_is_left_alone() -> None:
-    volume = {"kind": "PersistentVolume", "metadata": {"name": "disk", "labels": {learner.LABEL: "bob"}}}
+    theirs = {"kind": "PersistentVolume", "metadata": {"name": "disk", "labels": {learner.LABEL: "bob"}}}
     with pytest.raises(LabError, match="disk is there already and is not yours"):
-        learner.adapted(volume, volume, namespaced=False)
+        learner.adapted(theirs, theirs, namespaced=False)
 
 
 @pytest.mark.usefixtures("shared")
 def test_what_is_in_no_namespace_gets_the_learners_label() -> None:
-    volume = {"kind": "PersistentVolume", "metadata": {"name": "disk"}}
-    made = learner.adapted(volume, None, namespaced=False)
+    made = learner.adapted(volume(), None, namespaced=False)
     assert made["metadata"]["labels"] == {learner.LABEL: "ann"}
-    assert learner.adapted(volume, made, namespaced=False) == made
+    assert learner.adapted(volume(), made, namespaced=False) == made
 
 
 @pytest.mark.usefixtures("shared")
 def test_a_custom_kind_is_for_all_learners_and_carries_no_ones_label() -> None:
     kind = {"kind": "CustomResourceDefinition", "metadata": {"name": "routes.example.com"}}
     assert learner.is_for_all(kind) and learner.adapted(kind, None, namespaced=False) == kind
+
+
+def volume(**spec: Any) -> dict[str, Any]:
+    path = {"path": "/tmp/data", "type": "DirectoryOrCreate"}
+    return {
+        "kind": "PersistentVolume",
+        "metadata": {"name": "disk"},
+        "spec": {"storageClassName": "by-hand", "hostPath": path, **spec},
+    }
+
+
+def claim(name: str, phase: str = "Pending", storage_class: str = "by-hand") -> dict[str, Any]:
+    metadata = {"name": name, "namespace": "ann-chapter-03"}
+    return {"metadata": metadata, "spec": {"storageClassName": storage_class}, "status": {"phase": phase}}
+
+
+@pytest.mark.usefixtures("shared")
+def test_a_volume_on_a_shared_cluster_is_the_learners_by_name_directory_and_claim() -> None:
+    claims = [claim("bound", "Bound"), claim("other", storage_class="fast"), claim("data-0"), claim("data-1")]
+    made = shared_volume.own(volume(), claims)
+    assert made["metadata"]["name"] == "ann-disk"
+    assert made["spec"]["hostPath"] == {"path": "/tmp/data-ann", "type": "DirectoryOrCreate"}
+    assert made["spec"]["claimRef"] == {"namespace": "ann-chapter-03", "name": "data-0"}
+    assert "claimRef" not in shared_volume.own(volume(), [])["spec"]
+    chosen = {"namespace": "ann-chapter-03", "name": "data-1"}
+    assert shared_volume.own(volume(claimRef=chosen), claims)["spec"]["claimRef"] == chosen
+
+
+def test_a_volume_on_a_cluster_of_ones_own_is_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAB_STATE", str(tmp_path))
+    assert shared_volume.own(volume(), [claim("data-0")]) == volume()
 
 
 @pytest.mark.usefixtures("shared")
