@@ -108,7 +108,18 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _compact(ports: dict[str, int]) -> str:
-    return ", ".join(f"{k} -> {v}" if str(k) != str(v) else str(k) for k, v in ports.items())
+    """Ports that follow one another, and lead to ports that do, as one range: `30000-30029 -> 30100-30129`."""
+    runs: list[tuple[list[int], int]] = []  # NodePorts, and how far away the ports are that lead to them
+    for node_port, port in sorted((int(k), v) for k, v in ports.items()):
+        if runs and runs[-1][0][-1] == node_port - 1 and runs[-1][1] == port - node_port:
+            runs[-1][0].append(node_port)
+        else:
+            runs.append(([node_port], port - node_port))
+    return ", ".join(f"{_range(run)} -> {_range(run, by)}" if by else _range(run) for run, by in runs)
+
+
+def _range(run: list[int], by: int = 0) -> str:
+    return f"{run[0] + by}-{run[-1] + by}" if len(run) > 1 else str(run[0] + by)
 
 
 def _doctor(options: argparse.Namespace) -> int:
@@ -162,6 +173,7 @@ def _open(options: argparse.Namespace) -> int:
         raise CommandError(f"there is no notebook {options.notebook}. There are: {known}.")
     environment = dict(os.environ)
     environment["KUBECONFIG"] = str(paths.kubeconfig_path())
+    environment["KUBECACHEDIR"] = str(paths.kubectl_cache())
     environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{environment.get('PATH', '')}"
     command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--notebook-dir={notebook.parent}"]
     command.append(f"--LabApp.default_url=/lab/tree/{notebook.name}")  # so that the printed address leads there too

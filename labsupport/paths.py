@@ -19,3 +19,8 @@ def state_dir() -> Path:
 def kubeconfig_path() -> Path:
     """The lab's own kubeconfig (mode 0600). The user's ~/.kube/config is never written."""
     return state_dir() / "kubeconfig"
+
+
+def kubectl_cache() -> Path:
+    """Where kubectl keeps what it has learnt of the cluster, for KUBECACHEDIR: beside the rest, so that it goes too."""
+    return state_dir() / "kubectl-cache"

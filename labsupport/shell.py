@@ -19,6 +19,7 @@ def prepare(namespace: str) -> None:
     if programs not in os.environ.get("PATH", "").split(os.pathsep):
         os.environ["PATH"] = programs + os.pathsep + os.environ.get("PATH", "")
     os.environ["KUBECONFIG"] = os.pathsep.join([str(_context_file(namespace)), str(paths.kubeconfig_path())])
+    os.environ["KUBECACHEDIR"] = str(paths.kubectl_cache())
 
 
 def _context_file(namespace: str) -> Path:

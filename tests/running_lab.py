@@ -30,7 +30,8 @@ class RunningLab:
     def environment(self) -> dict[str, str]:
         """The environment of this lab's commands: nothing of the user's own cluster in it."""
         kept = {k: v for k, v in os.environ.items() if k not in ("CLUSTER", "KUBECONFIG")}
-        return {**kept, "LAB_STATE": str(self.state), "KUBECONFIG": str(self.kubeconfig), "CLUSTER": "embedded"}
+        own = {"LAB_STATE": str(self.state), "KUBECONFIG": str(self.kubeconfig), "CLUSTER": "embedded"}
+        return {**kept, **own, "KUBECACHEDIR": str(self.state / "kubectl-cache")}
 
     def lab(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `lab`; the caller looks at the exit code."""

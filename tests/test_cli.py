@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import stat
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from running_lab import BIN, RunningLab
+
+from labsupport import cli
+from labsupport.embedded import launch_search
 
 
 @pytest.fixture
@@ -46,6 +51,19 @@ def test_up_says_what_it_did_and_what_comes_next(absent: RunningLab) -> None:
     assert not absent.state.exists()
 
 
+def test_a_running_cluster_is_found_again_where_its_record_or_all_its_state_was_removed(absent: RunningLab) -> None:
+    absent.up()
+    pid = absent.status()["pid"]
+    (absent.state / "daemon.json").unlink()
+    assert "was up already" in absent.up()
+    assert absent.status()["pid"] == pid
+    assert launch_search.is_there(absent.state)
+    shutil.rmtree(absent.state)
+    assert "The cluster is removed" in absent.down()
+    assert not absent.state.exists()
+    assert not launch_search.is_there(absent.state)
+
+
 def test_down_of_nothing_does_nothing(absent: RunningLab) -> None:
     assert "There was no cluster." in absent.down()
     assert not absent.state.exists()
@@ -61,6 +79,34 @@ def test_status_of_a_running_lab(own: RunningLab) -> None:
     os.kill(status["pid"], 0)
     told = own.lab("status").stdout
     assert "embedded, running" in told and "Next: `lab open`" in told
+    (line,) = [line for line in told.splitlines() if line.startswith("nodePorts")]
+    assert line.split()[1] == "30000-30029"
+
+
+def test_ports_are_told_as_ranges() -> None:
+    assert cli._compact({str(n): n for n in range(30000, 30030)}) == "30000-30029"
+    assert cli._compact({str(n): n + 100 for n in range(30000, 30030)}) == "30000-30029 -> 30100-30129"
+    assert cli._compact({"30003": 31000, "30001": 30001, "30000": 30000}) == "30000-30001, 30003 -> 31000"
+    assert cli._compact({}) == ""
+
+
+def test_what_kubectl_learns_of_the_cluster_goes_with_the_cluster(absent: RunningLab, tmp_path: Path) -> None:
+    absent.up()
+    program = (
+        "import subprocess, labsupport as lab\n"
+        "lab.begin('00')\n"
+        "print(subprocess.run(['kubectl', 'get', 'pods'], capture_output=True, text=True))"
+    )
+    environment = {k: v for k, v in absent.environment.items() if k != "KUBECACHEDIR"}
+    try:
+        home = {**environment, "HOME": str(tmp_path)}
+        done = subprocess.run([sys.executable, "-c", program], env=home, capture_output=True, text=True, timeout=60)
+        assert "returncode=0" in done.stdout, done.stdout + done.stderr
+        assert list((absent.state / "kubectl-cache").iterdir())
+        assert not (tmp_path / ".kube").exists()
+    finally:
+        absent.down()
+    assert not absent.state.exists()
 
 
 def test_status_of_no_lab(absent: RunningLab) -> None:

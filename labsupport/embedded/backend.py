@@ -10,7 +10,7 @@ from pathlib import Path
 
 from labsupport import backend
 from labsupport.backend import CommandError, Finding, Progress, Status
-from labsupport.embedded import doctor, launch, launch_ports, state_directory
+from labsupport.embedded import doctor, launch, launch_ports, launch_search, state_directory
 from labsupport.embedded.launch_errors import LaunchError
 
 # What a reset keeps: addresses and keys, so that open notebooks and terminals go on working.
@@ -57,7 +57,9 @@ class EmbeddedBackend:
     def down(self, progress: Progress) -> str:
         """Stop the daemon, and with it every pod; then remove the state. Raises CommandError."""
         if not self.state.exists():
-            return "There was no cluster."
+            if not launch_search.is_there(self.state):
+                return "There was no cluster."
+            state_directory.prepare(self.state)  # removed by hand under a running cluster
         state_directory.check(self.state)
         ran = self._stop()
         if others := state_directory.clear(self.state):

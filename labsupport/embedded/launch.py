@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from labsupport import ports as declared
+from labsupport.embedded import launch_search
 from labsupport.embedded.launch_errors import LaunchError, disk_full, namespaces_refused, tool_missing
 from labsupport.embedded.launch_ports import Ports, bind_host_sockets, read_ports
 
@@ -73,34 +74,33 @@ def _locked(state_dir: Path, timeout: float) -> Iterator[None]:
         os.close(lock)
 
 
-def _boot_id() -> str:
-    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-
-
-def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the state on; empty when there is no such process."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return []
-
-
 @contextlib.contextmanager
 def _daemon(state_dir: Path) -> Iterator[_Process | None]:
     """The running daemon of this lab, held by a pidfd so that its PID cannot come to mean another process."""
     try:
-        data = json.loads((state_dir / RECORD).read_text())
-        pid, start_time, boot = int(data["pid"]), int(data["startTime"]), data["boot"]
+        pid, start_time, boot = _read_record(state_dir)
         descriptor = os.pidfd_open(pid)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, LookupError):
         yield None
         return
     try:
-        stat = _stat(pid)
-        ours = boot == _boot_id() and len(stat) > 19 and int(stat[19]) == start_time and stat[0] not in "ZX"
+        stat = launch_search.stat(pid)
+        ours = (
+            boot == launch_search.boot_id() and len(stat) > 19 and int(stat[19]) == start_time and stat[0] not in "ZX"
+        )
         yield _Process(pid, descriptor) if ours else None
     finally:
         os.close(descriptor)
+
+
+def _read_record(state_dir: Path) -> tuple[int, int, str]:
+    """PID, start time and boot of the daemon. Raises LookupError where there is no record, nor a lost one's daemon."""
+    try:
+        data = json.loads((state_dir / RECORD).read_text())
+        return int(data["pid"]), int(data["startTime"]), str(data["boot"])
+    except (OSError, ValueError, KeyError, TypeError):
+        data = launch_search.recover(state_dir / RECORD)
+        return data["pid"], data["startTime"], data["boot"]
 
 
 def is_running(state_dir: Path) -> bool:

@@ -16,7 +16,8 @@ from labsupport.embedded import launch_ports
 ENTRIES = frozenset(
     {
         *("lock", "cluster.json", "ports.json", "ports.new", "daemon.json", "daemon.json.new"),
-        *("daemon.log", "daemon.log.1", "kubeconfig", "kubeconfig.new", "discovery.json", "contexts", "zones", "code"),
+        *("daemon.log", "daemon.log.1", "kubeconfig", "kubeconfig.new", "discovery.json", "kubectl-cache", "contexts"),
+        *("zones", "code"),
         *("store.db", "store.db-wal", "store.db-shm", "pki", "nodes"),
         *("kind.json", "kind.json.new", "kind.log", "images.tar"),
         *("learner.json", "forwarder.json", "forwarder.lock", "forwarder.log"),

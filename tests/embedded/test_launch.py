@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from labsupport.embedded import launch, launch_ports
+from labsupport.embedded import launch, launch_ports, launch_search
 from labsupport.embedded.launch_errors import LaunchError, namespaces_refused
 
 
@@ -111,6 +111,26 @@ def test_a_second_start_does_nothing(state: Path, running: launch.Launched) -> N
     assert again.ports == running.ports
 
 
+@pytest.mark.parametrize("damage", ["", "{", "removed"])
+def test_a_daemon_whose_record_is_lost_is_found_again(state: Path, running: launch.Launched, damage: str) -> None:
+    record = state / launch.RECORD
+    before = record.read_text()
+    record.unlink() if damage == "removed" else record.write_text(damage)
+    again = launch.start(state, command=command(DAEMON), **PORTS)
+    assert (again.already, again.pid) == (True, running.pid)
+    assert json.loads(record.read_text()) == json.loads(before)
+    record.unlink()
+    assert launch.stop(state)
+    assert not launch.is_running(state)
+
+
+def test_the_daemon_of_another_lab_is_not_taken_for_a_lost_one(tmp_path: Path, running: launch.Launched) -> None:
+    other = tmp_path / "state2"
+    other.mkdir()
+    assert not launch.is_running(other)
+    assert not launch.stop(other)
+
+
 def test_stop_ends_the_daemon_and_all_that_it_started(state: Path, running: launch.Launched) -> None:
     (child,) = children_of(running.pid)
     descriptor = os.pidfd_open(child)
@@ -167,7 +187,7 @@ def test_a_recorded_port_that_is_taken_by_a_stranger_is_named(state: Path, runni
 def test_stop_does_not_touch_a_process_that_only_has_the_recorded_pid(state: Path) -> None:
     state.mkdir()
     with subprocess.Popen(["sleep", "60"]) as stranger:
-        record = {"pid": stranger.pid, "startTime": 1, "boot": launch._boot_id()}
+        record = {"pid": stranger.pid, "startTime": 1, "boot": launch_search.boot_id()}
         (state / launch.RECORD).write_text(json.dumps(record))
         assert not launch.is_running(state)
         assert not launch.stop(state)
