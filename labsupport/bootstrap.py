@@ -6,6 +6,8 @@ Runs under the system's Python before anything is installed, so it uses the stan
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import hashlib
 import json
 import os
@@ -14,6 +16,7 @@ import sys
 import time
 import urllib.request
 import venv
+from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -47,8 +50,14 @@ def ensure(extra: str = "") -> None:
             f"this is Python {sys.version.split()[0]}, the course needs 3.11 or newer. "
             "Install one and say `make lab PYTHON=python3.12`."
         )
-    if any(_is_installed(has) for has in {extra, "test"}):  # what the tests need has all of the lab in it
-        return
+    _tell_of_another_python()
+    if not _is_enough(extra):
+        with _alone():
+            if not _is_enough(extra):  # another command may have done it meanwhile
+                _install(extra)
+
+
+def _install(extra: str) -> None:
     started = time.monotonic()
     if not _has_pip():
         print(f"Making {VENV.relative_to(ROOT)} with Python {sys.version.split()[0]} ...", flush=True)
@@ -58,6 +67,43 @@ def ensure(extra: str = "") -> None:
     _pip("install", "--progress-bar", "off", "--editable", target, narrate=True)
     _stamp_of(extra).write_text(_stamp(extra))
     print(f"The environment is ready after {time.monotonic() - started:.0f} s.", flush=True)
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Hold a lock on pyproject.toml: two commands at once would run pip side by side, into one environment."""
+    with (ROOT / "pyproject.toml").open("r+") as pins:  # writable, since a lock on a network disk wants that
+        try:
+            fcntl.flock(pins, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            print("Another command is making the environment; waiting for it (Ctrl-C: no longer) ...", flush=True)
+            fcntl.flock(pins, fcntl.LOCK_EX)
+        yield
+
+
+def _tell_of_another_python() -> None:
+    """Say that the environment stays with the Python that it was made with, where that is not the one asked for."""
+    made, wanted = _version_of_venv(), "{}.{}".format(*sys.version_info)
+    if made not in ("", wanted):
+        print(
+            f"The environment has Python {made}, and keeps it; this is Python {wanted}. To have that one instead: "
+            f"`rm -r {VENV.relative_to(ROOT)} && make lab PYTHON={sys.executable}`.",
+            flush=True,
+        )
+
+
+def _version_of_venv() -> str:
+    """The Python of `.venv`, as "3.12"; "" when there is none that can be gone on with."""
+    try:
+        lines = (VENV / "pyvenv.cfg").read_text().splitlines()
+    except OSError:
+        return ""
+    settings = {key.strip(): value.strip() for key, _, value in (line.partition("=") for line in lines)}
+    return ".".join(settings.get("version", "").split(".")[:2]) if PYTHON.exists() else ""
+
+
+def _is_enough(extra: str) -> bool:
+    return any(_is_installed(has) for has in {extra, "test"})  # what the tests need has all of the lab in it
 
 
 def _is_installed(extra: str) -> bool:
@@ -71,7 +117,7 @@ def _stamp_of(extra: str) -> Path:
 
 def _stamp(extra: str) -> str:
     pins = (ROOT / "pyproject.toml").read_bytes()
-    return f"{hashlib.sha256(pins).hexdigest()} {extra} {sys.version_info[:2]} {ROOT}\n"
+    return f"{hashlib.sha256(pins).hexdigest()} {extra} {_version_of_venv()} {ROOT}\n"
 
 
 def _has_pip() -> bool:

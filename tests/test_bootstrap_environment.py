@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import sys
+import threading
 import venv
 from pathlib import Path
 
@@ -67,3 +69,43 @@ def test_changed_pins_are_installed(done: list[str], tmp_path: Path, monkeypatch
     monkeypatch.setattr(bootstrap, "PYTHON", Path(sys.executable))
     bootstrap.ensure()
     assert done == ["make", "install", "install"]
+
+
+def test_a_second_command_waits_until_the_first_has_made_the_environment(
+    done: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = threading.Event()
+    monkeypatch.setattr("builtins.print", lambda *words, **_: told.set() if "Another command" in words[0] else None)
+    with (bootstrap.ROOT / "pyproject.toml").open() as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        second = threading.Thread(target=bootstrap.ensure)
+        second.start()
+        assert told.wait(10)
+        assert done == []
+        bootstrap._install("")  # what the first one does
+    second.join(10)
+    assert not second.is_alive()
+    assert done == ["make", "install"]
+
+
+def test_another_python_than_the_environments_is_told_with_the_way_to_it(
+    done: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bootstrap.VENV.mkdir()
+    (bootstrap.VENV / "pyvenv.cfg").write_text("home = /usr/bin\nversion = 3.9.18\n")
+    monkeypatch.setattr(bootstrap, "PYTHON", Path(sys.executable))
+    bootstrap.ensure()
+    assert "has Python 3.9, and keeps it" in capsys.readouterr().out
+    bootstrap.ensure()
+    assert done == ["install"], "the environment counts as made, whoever calls"
+    assert f"`rm -r .venv && make lab PYTHON={sys.executable}`" in capsys.readouterr().out
+
+
+def test_the_python_of_the_environment_is_not_told(
+    done: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bootstrap.VENV.mkdir()
+    (bootstrap.VENV / "pyvenv.cfg").write_text("version = {}.{}.{}\n".format(*sys.version_info))
+    monkeypatch.setattr(bootstrap, "PYTHON", Path(sys.executable))
+    bootstrap.ensure()
+    assert "keeps it" not in capsys.readouterr().out
