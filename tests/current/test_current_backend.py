@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
+import limited_user
 import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
@@ -29,14 +29,14 @@ BIN = Path(sys.executable).parent
 class Learner:
     """Somebody who works on the shared cluster."""
 
-    def __init__(self, name: str, home: Path, cluster: RunningLab) -> None:
+    def __init__(self, name: str, home: Path, kubeconfig: Path) -> None:
         self.name = name
         self.state = home / name
         self.environment = {
             **{k: v for k, v in os.environ.items() if not k.startswith("LAB_")},
             "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
             "CLUSTER": "current",
-            "KUBECONFIG": str(cluster.kubeconfig),
+            "KUBECONFIG": str(kubeconfig),
             "LAB_STATE": str(self.state),
             "LAB_PREFIX": name,
             "LAB_YES": "1",
@@ -84,8 +84,12 @@ class Learner:
 
 @pytest.fixture(scope="module")
 def learners(cluster: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Learner]]:
+    """Ann, who is an administrator, and Bob, who has the rights of docs/learner-role.yaml where there is RBAC."""
     home = tmp_path_factory.mktemp("learners")
-    both = [Learner(name, home, cluster) for name in ("ann", "bob")]
+    files = {"ann": cluster.kubeconfig, "bob": cluster.kubeconfig}
+    if limited_user.has_rbac(cluster):
+        files["bob"] = limited_user.learner(cluster, "bob", home)
+    both = [Learner(name, home, file) for name, file in files.items()]
     try:
         for learner in both:
             learner.up()
@@ -205,7 +209,7 @@ def test_down_removes_only_what_is_the_learners_own(learners: list[Learner], clu
 
 
 def test_nothing_is_made_without_a_yes(tmp_path: Path, cluster: RunningLab) -> None:
-    eve = Learner("eve", tmp_path, cluster)
+    eve = Learner("eve", tmp_path, cluster.kubeconfig)
     done = eve.lab("up", LAB_YES="")
     assert done.returncode == 1
     assert "nobody is there to agree" in done.stderr
@@ -216,7 +220,7 @@ def test_nothing_is_made_without_a_yes(tmp_path: Path, cluster: RunningLab) -> N
 def test_a_namespace_of_that_name_that_is_not_ours_is_left_alone(tmp_path: Path, cluster: RunningLab) -> None:
     cluster.core.create_namespace({"metadata": {"name": "sam-lab"}})
     try:
-        done = Learner("sam", tmp_path, cluster).lab("up")
+        done = Learner("sam", tmp_path, cluster.kubeconfig).lab("up")
         assert done.returncode == 1
         assert "a namespace sam-lab that this course has not made" in done.stderr
     finally:
@@ -233,18 +237,12 @@ def test_the_embedded_cluster_has_all_that_the_course_needs(cluster: RunningLab)
 
 
 def test_missing_permissions_are_named_one_by_one(cluster: RunningLab, tmp_path: Path) -> None:
-    token = cluster.kubectl("create", "token", "default", "-n", "default").strip()
-    config: dict[str, Any] = json.loads(
-        cluster.kubectl("config", "view", "--raw", "--minify", "--flatten", "-o", "json")
-    )
-    config["users"][0]["user"] = {"token": token}
-    file = tmp_path / "kubeconfig"
-    file.write_text(json.dumps(config))
+    file = limited_user.kubeconfig_of(cluster, "default", "default", tmp_path)
     told = [f for f in preflight.examine(readiness.connect(file), "ann") if f.subject == "permissions"]
     texts = [f.detail for f in told if f.level == "fail"]
     assert any("create, delete namespaces in the whole cluster" in text for text in texts), texts
     assert any("pods/portforward in namespaces that begin with ann-" in text for text in texts)
-    assert all("administrator" in f.remedy for f in told)
+    assert all("docs/learner-role.yaml" in f.remedy for f in told)
 
 
 def test_a_cluster_that_admits_no_pod_in_its_nodes_network_is_noted(
