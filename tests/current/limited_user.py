@@ -6,18 +6,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kubernetes import client
 from running_lab import RunningLab
 
 from labsupport import paths
 
 ROLE = paths.course_root() / "docs" / "learner-role.yaml"
-
-
-def has_rbac(cluster: RunningLab) -> bool:
-    """Whether the cluster can give somebody a part of the rights."""
-    groups = client.ApisApi(cluster.client).get_api_versions().groups
-    return any(group.name == "rbac.authorization.k8s.io" for group in groups)
 
 
 def kubeconfig_of(cluster: RunningLab, namespace: str, account: str, directory: Path) -> Path:

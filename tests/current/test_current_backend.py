@@ -19,7 +19,7 @@ from running_lab import RunningLab
 
 from labsupport import paths, ports
 from labsupport.backend import CommandError
-from labsupport.current import preflight
+from labsupport.current import own, preflight
 from labsupport.current.backend import CurrentBackend
 from labsupport.kind import readiness
 
@@ -84,11 +84,9 @@ class Learner:
 
 @pytest.fixture(scope="module")
 def learners(cluster: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Learner]]:
-    """Ann, who is an administrator, and Bob, who has the rights of docs/learner-role.yaml where there is RBAC."""
+    """Ann, who is an administrator, and Bob, who has the rights of docs/learner-role.yaml."""
     home = tmp_path_factory.mktemp("learners")
-    files = {"ann": cluster.kubeconfig, "bob": cluster.kubeconfig}
-    if limited_user.has_rbac(cluster):
-        files["bob"] = limited_user.learner(cluster, "bob", home)
+    files = {"ann": cluster.kubeconfig, "bob": limited_user.learner(cluster, "bob", home)}
     both = [Learner(name, home, file) for name, file in files.items()]
     try:
         for learner in both:
@@ -283,6 +281,16 @@ def test_doctor_says_that_there_is_no_context(tmp_path: Path, monkeypatch: pytes
     assert (finding.level, finding.subject) == ("fail", "context")
     with pytest.raises(CommandError, match="there is no lab yet"):
         CurrentBackend(tmp_path / "state").preload(print)
+
+
+def test_an_image_that_the_nodes_cannot_pull_is_named(
+    learners: list[Learner], cluster: RunningLab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(own, "IMAGES", ("valkey/valkey:0.0.1",))
+    with pytest.raises(CommandError, match=r"the cluster cannot pull valkey/valkey:0.0.1: .*mirror of it"):
+        own.pull_images(readiness.connect(cluster.kubeconfig), "bob", lambda text: None)
+    names = {pod.metadata.name for pod in cluster.core.list_namespaced_pod("bob-lab").items}
+    assert not any(name.startswith("preload") for name in names)
 
 
 # ---------------------------------------------------------------- a notebook

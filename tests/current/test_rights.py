@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
-from limited_user import has_rbac, kubeconfig_of
+from limited_user import kubeconfig_of
 from running_lab import RunningLab
 
 from labsupport import paths
@@ -61,8 +61,6 @@ def test_the_readme_names_every_resource() -> None:
 @pytest.fixture(scope="module")
 def user(cluster: RunningLab, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The kubeconfig of somebody who has no rights yet."""
-    if not has_rbac(cluster):
-        pytest.skip("this cluster has no RBAC")
     cluster.core.create_namespace({"metadata": {"name": "rights-lab"}})
     yield kubeconfig_of(cluster, "rights-lab", "default", tmp_path_factory.mktemp("user"))
     cluster.core.delete_namespace("rights-lab")

@@ -46,6 +46,12 @@ class Machine:
         log = self.home / "calls"
         return [json.loads(line) for line in log.read_text().splitlines()] if log.exists() else []
 
+    @property
+    def providers(self) -> list[list[str]]:
+        """The calls of kind that say with which engine: the word of the command, and the engine."""
+        lines = (self.home / "providers").read_text().splitlines()
+        return [line.split() for line in lines if len(line.split()) == 2]
+
     def called(self, *words: str) -> list[list[str]]:
         """The calls that begin with these words."""
         return [call for call in self.calls if call[: len(words)] == list(words)]
@@ -56,6 +62,10 @@ class Machine:
 
     def without(self, program: str) -> None:
         (self.home / "bin" / program).unlink()
+
+    def with_engine(self, program: str) -> None:
+        """Another engine in docker's place."""
+        (self.home / "bin" / "docker").rename(self.home / "bin" / program)
 
     def up(self) -> str:
         return self.backend.up(self.said.append)
@@ -70,10 +80,8 @@ class Machine:
 
     def _write_config(self) -> None:
         """The course's configuration with ports that are free, kept for the lab behind the stand-in."""
-        behind = self.home / "cluster"
-        behind.mkdir(mode=0o700)
         chosen = _free_ports()
-        (behind / launch_ports.RECORD).write_text(json.dumps(chosen.to_json()))
+        (self.home / launch_ports.RECORD).write_text(json.dumps(chosen.to_json()))
         content = yaml.safe_load((paths.course_root() / "kind-config.yaml").read_text())
         content["networking"]["apiServerPort"] = chosen.api
         for mapping in content["nodes"][0]["extraPortMappings"]:

@@ -1,4 +1,4 @@
-"""Stands in for `kind` and for `docker`: notes each call, and acts as `act.json` beside its calls says.
+"""Stands in for `kind` and for a container engine: notes each call, and acts as `act.json` beside its calls says.
 
 act.json: {"kind create": {"code": 1, "output": "..."}, "kind create": {"hang": true}, ...}, by program and first word.
 `kind create` starts an embedded lab in place of containers, whose kubeconfig it hands out; `kind delete` ends it.
@@ -20,19 +20,24 @@ LAB = HOME / "cluster"
 def main(program: str, words: list[str]) -> int:
     with (HOME / "calls").open("a") as calls:
         calls.write(json.dumps([program, *words]) + "\n")
+    if program == "kind":
+        with (HOME / "providers").open("a") as providers:
+            providers.write(f"{words[0]} {os.environ.get('KIND_EXPERIMENTAL_PROVIDER', '')}\n")
     act = json.loads((HOME / "act.json").read_text()).get(f"{program} {words[0]}", {})
     if act.get("hang"):
-        print(" • Preparing nodes ...", flush=True)
-        (HOME / "clusters").write_text("lab\n")
+        if words[0] == "create":
+            print(" • Preparing nodes ...", flush=True)
+            (HOME / "clusters").write_text("lab\n")
         with (HOME / "hanging").open("w") as fifo:  # blocks until the test reads it
             fifo.write("here\n")
         with (HOME / "never").open() as fifo:
             fifo.read()
+        return 1
     if act.get("output"):
         print(act["output"])
     if "code" in act or "output" in act:
         return int(act.get("code", 0))
-    return docker(words) if program == "docker" else kind(words)
+    return kind(words) if program == "kind" else engine(words)
 
 
 def kind(words: list[str]) -> int:
@@ -44,6 +49,9 @@ def kind(words: list[str]) -> int:
             print(clusters.read_text() if clusters.exists() else "No kind clusters found.")
         case ["create", "cluster", *options]:
             print('Creating cluster "lab" ...\n • Ensuring node image (node:v1) ...\n • Preparing nodes 📦 📦 📦  ...')
+            (HOME / "loaded").unlink(missing_ok=True)  # new nodes
+            LAB.mkdir(mode=0o700)
+            shutil.copy(HOME / "ports.json", LAB)  # as kind-config.yaml says
             lab("up")
             shutil.copy(LAB / "kubeconfig", options[options.index("--kubeconfig") + 1])
             clusters.write_text("lab\n")
@@ -61,7 +69,7 @@ def kind(words: list[str]) -> int:
     return 0
 
 
-def docker(words: list[str]) -> int:
+def engine(words: list[str]) -> int:
     loaded = (HOME / "loaded").read_text().split() if (HOME / "loaded").exists() else []
     match words:
         case ["info", *_]:

@@ -73,6 +73,62 @@ def test_an_interrupt_leaves_a_mark_and_the_next_start_begins_again(machine: Mac
     assert order == ["create", "delete", "create", "delete"]
 
 
+@pytest.mark.parametrize("moment", ["docker exec", "docker pull", "docker save", "kind load"])
+def test_an_interrupt_while_images_are_loaded_leaves_a_cluster_to_go_on_with(machine: Machine, moment: str) -> None:
+    for fifo in ("hanging", "never"):
+        os.mkfifo(machine.home / fifo)
+    machine.act(**{moment: {"hang": True}})
+    with subprocess.Popen([LAB, "up"], env=machine.environment, stderr=subprocess.PIPE, text=True) as process:
+        assert (machine.home / "hanging").read_text() == "here\n"
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert "goes on from here" in said
+    assert not (machine.state / "images.tar").exists()
+    assert machine.backend.status().running
+
+    machine.act()
+    assert machine.up().startswith("The cluster is up: 3 nodes")
+    assert len(machine.called("kind", "create")) == 1
+    assert set((machine.home / "loaded").read_text().split()) == {full_name(image) for image in IMAGES}
+    assert machine.down() == "The cluster is removed, with all its data."
+
+
+def test_a_killed_start_is_begun_again(machine: Machine) -> None:
+    for fifo in ("hanging", "never"):
+        os.mkfifo(machine.home / fifo)
+    machine.act(kind_create={"hang": True})
+    with subprocess.Popen([LAB, "up"], env=machine.environment) as process:
+        assert (machine.home / "hanging").read_text() == "here\n"
+        process.kill()
+    (machine.home / "never").write_text("")  # kind was not killed with it, and fails later
+    machine.act()
+    assert machine.up().startswith("The cluster is up: 3 nodes")
+    assert "An earlier start was interrupted: removing what it left ..." in machine.said
+    machine.down()
+
+
+def test_after_the_first_start_no_network_is_needed(machine: Machine) -> None:
+    machine.up()
+    machine.down()
+    offline = {"code": 1, "output": "dial tcp: lookup registry-1.docker.io: no such host"}
+    machine.act(docker_pull=offline)
+    pulls = len(machine.called("docker", "pull"))
+    assert machine.up().startswith("The cluster is up")
+    assert len(machine.called("docker", "pull")) == pulls
+    assert set((machine.home / "loaded").read_text().split()) == {full_name(image) for image in IMAGES}
+
+
+@pytest.mark.parametrize("engine", ["podman", "nerdctl"])
+def test_another_engine_is_found_and_kind_is_told(machine: Machine, engine: str) -> None:
+    machine.with_engine(engine)
+    machine.up()
+    assert machine.backend.status().details["engine"] == engine
+    assert machine.called(engine, "save")
+    assert {call[1] for call in machine.providers} == {engine}
+    machine.down()
+
+
 def test_a_half_made_cluster_goes_with_down(machine: Machine) -> None:
     machine.state.mkdir(mode=0o700)
     backend.record("kind", machine.state)

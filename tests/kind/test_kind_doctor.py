@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,28 @@ def test_missing_programs_are_found(machine: Machine) -> None:
     machine.without("docker")
     assert found(machine, "kind").remedy == troubles.NO_KIND.remedy
     assert found(machine, "engine").remedy == troubles.NO_ENGINE.remedy
+
+
+@pytest.mark.parametrize(
+    ("said", "trouble"),
+    [
+        ("Cannot connect to the Docker daemon at unix:///var/run/docker.sock.", troubles.NOT_RUNNING),
+        ("permission denied while trying to connect to the Docker daemon socket at unix:///var/run/docker.sock",
+         troubles.NO_PERMISSION),
+    ],
+)  # fmt: skip
+def test_an_engine_that_does_not_answer_is_told_by_the_command(
+    machine: Machine, said: str, trouble: troubles.Trouble
+) -> None:
+    (machine.home / "bin" / "docker").write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 1\n")
+    machine.act(kind_version={"output": "kind v0.11.1 go1.16.4 linux/amd64"})
+    lab = Path(sys.executable).parent / "lab"
+    done = subprocess.run([lab, "doctor"], env=machine.environment, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1
+    assert f"FAIL  engine: {trouble.what}" in done.stdout
+    assert f"      -> {trouble.remedy}" in done.stdout
+    assert f"FAIL  kind: {troubles.OLD_KIND.what}" in done.stdout
+    assert not machine.state.exists()
 
 
 def test_a_taken_port_is_named(machine: Machine) -> None:
