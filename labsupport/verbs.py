@@ -148,6 +148,17 @@ def _own(document: dict[str, Any]) -> dict[str, Any]:
     return shared_volume.own(document, [claim.to_dict() for claim in objects("persistentvolumeclaims")])
 
 
+def _create_for_all(resource: Any, document: dict[str, Any]) -> str:
+    """Make what others will use as it is: by `create`, which cannot change what somebody has made meanwhile."""
+    try:
+        resource.create(body=document, field_manager=MANAGER)
+    except kube.ApiException as error:
+        if error.status != 409:
+            raise
+        return "unchanged"
+    return "created"
+
+
 def _apply_one(document: dict[str, Any]) -> str:
     """Server-side apply; returns kubectl's word for what happened."""
     resource = kube.resource(document["kind"], document["apiVersion"])
@@ -158,8 +169,8 @@ def _apply_one(document: dict[str, Any]) -> str:
         if error.status != 404:
             raise
         live = None
-    if live is not None and learner.is_for_all(document) and learner.prefix():
-        return "unchanged"  # others use it as it is
+    if learner.is_for_all(document) and learner.prefix():
+        return "unchanged" if live else _create_for_all(resource, document)
     document = learner.adapted(document, live, namespaced=resource.namespaced)
     options = {"name": name, "namespace": space, "field_manager": MANAGER, "force_conflicts": True}
     try:

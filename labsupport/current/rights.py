@@ -35,6 +35,7 @@ class Right:
 
 _LOOK = ("get", "list", "watch")
 _ALL = (*_LOOK, "create", "update", "patch", "delete")
+_RBAC = "rbac.authorization.k8s.io"
 RIGHTS = (
     Right((*_LOOK, "create", "delete"), "namespaces", cluster_wide=True, why="each chapter makes one"),
     Right(_LOOK, "storageclasses", "storage.k8s.io", cluster_wide=True, why="to find the default one"),
@@ -63,7 +64,12 @@ RIGHTS = (
     *(Right(_ALL, name) for name in ("pods", "services", "configmaps", "persistentvolumeclaims")),
     *(Right(_ALL, name, "apps") for name in ("statefulsets", "replicasets", "deployments")),
     Right(_ALL, "poddisruptionbudgets", "policy", needed=False, why="chapters 04 and 05 make them"),
-    Right(("get", "create", "patch"), "secrets", needed=False, why="chapters 05 and 10 make a password"),
+    Right(
+        (*_LOOK, "create", "patch"),
+        "secrets",
+        needed=False,
+        why="chapters 05, 10 and 11 make one; 11 lets its proxy look",
+    ),
     Right(("list", "watch"), "serviceaccounts", why="a namespace takes pods once it has one"),
     Right(_LOOK, "endpointslices", "discovery.k8s.io"),
     Right(_LOOK, "events"),
@@ -72,6 +78,23 @@ RIGHTS = (
     Right(("get",), "pods", subresource="log"),
     Right(("get", "create"), "pods", subresource="portforward", why="in place of NodePorts"),
     Right(("create",), "pods", subresource="eviction", needed=False, why="chapters 02, 04 and 05 evict pods"),
+    # Chapter 11. Nobody can give away a right that he has not: what its proxy may read, the learner may, too.
+    Right(
+        (*_LOOK, "create"),
+        "customresourcedefinitions",
+        "apiextensions.k8s.io",
+        cluster_wide=True,
+        needed=False,
+        why="chapter 11 adds Traefik's kinds where they are missing",
+    ),
+    Right(("get", "create", "patch"), "serviceaccounts", needed=False, why="chapter 11 makes one"),
+    Right((*_LOOK, "create", "patch"), "ingresses", "networking.k8s.io", needed=False, why="chapter 11 makes one"),
+    Right(
+        ("create", "patch"), "ingressroutetcps", "traefik.io", needed=False, why="chapter 11 leads connections by them"
+    ),
+    Right(_LOOK, "*", "traefik.io", needed=False, why="chapter 11 lets its proxy look at them"),
+    Right(("get", "create", "patch"), "roles", _RBAC, needed=False, why="chapter 11 makes one for its proxy"),
+    Right(("create",), "rolebindings", _RBAC, needed=False, why="chapter 11 makes one for its proxy"),
 )
 
 

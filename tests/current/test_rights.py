@@ -102,6 +102,8 @@ def test_each_one_that_is_missing_is_named(cluster: RunningLab, user: Path, righ
     ((level, detail),) = told(user)
     assert level == ("fail" if right.needed else "note")
     where = "in the whole cluster" if right.cluster_wide else "in namespaces that begin with rights-"
-    elsewhere = {v for o in RIGHTS if o.cluster_wide and o is not right and o.name == right.name for v in o.verbs}
+    others = [other for other in RIGHTS if other is not right and other.group == right.group]
+    wider = [o for o in others if o.name == "*" or (o.name == right.name and o.cluster_wide)]
+    elsewhere = {verb for other in wider for verb in other.verbs}
     verbs = ", ".join(verb for verb in right.verbs if verb not in elsewhere)
     assert f"you may not {verbs} {right.qualified} {where}" in detail
