@@ -304,6 +304,8 @@ def test_a_notebook_runs_without_a_changed_cell(learners: list[Learner]) -> None
 
 def test_two_learners_are_in_one_chapter_at_once(learners: list[Learner]) -> None:
     """Chapter 10, in which most is shared: NodePorts, the nodes' networks, addresses that are announced."""
+    for learner in learners:
+        learner.up()  # a test before this one may have taken it down
     with ThreadPoolExecutor() as both:
         for done in both.map(lambda learner: learner.notebook("10_external_access_nodeport.ipynb"), learners):
             assert done.returncode == 0, done.stdout
