@@ -40,6 +40,24 @@ def test_a_pod_cannot_leave_by_the_daemons_or_its_own_links(inside: Namespace) -
     assert inside.sh("one", "touch /usr/bin/x 2>/dev/null || echo no") == "no\n"
 
 
+@pytest.mark.parametrize("link", ["/data/absolute", "/data/climbing"])
+def test_an_exec_in_a_directory_that_is_a_link_stays_in_the_container(namespace: Namespace, link: str) -> None:
+    home = Path.home()  # the container has an empty directory of that name, too
+    data, own = {"name": "data", "mountPath": "/data"}, {"name": "own", "mountPath": str(home)}
+    links = f"ln -s {home} /data/absolute; ln -s ../../../..{home} /data/climbing"
+    first = {**shell(links, volumeMounts=[data]), "name": "first"}
+    main = shell("sleep infinity", workingDir=link, volumeMounts=[data, own])
+    volumes = [{"name": name, "emptyDir": {}} for name in ("data", "own")]
+    namespace.apply(pod("one", main, initContainers=[first], volumes=volumes))
+    namespace.wait("pod/one", "condition=Ready")
+    assert namespace.sh("one", "pwd -P; ls -A") == f"{home}\n"
+
+
+def test_a_program_gets_no_descriptor_but_its_streams(inside: Namespace) -> None:
+    assert inside.sh("one", "ls /proc/1/fd | tr '\\n' ' '") == "0 1 2 "
+    assert inside.sh("one", "sh -c 'ls /proc/$$/fd; :' | tr '\\n' ' '") == "0 1 2 "
+
+
 def test_a_pod_does_not_see_another_pods_volume(namespace: Namespace) -> None:
     data = {"volumeMounts": [{"name": "data", "mountPath": "/data"}]}
     volume = [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]

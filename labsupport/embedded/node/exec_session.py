@@ -18,6 +18,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from labsupport.embedded.node.inside import open_directory
 from labsupport.embedded.node.process import Child, Processes, Streams
 from labsupport.embedded.node.rootfs import PATH, exec_not_started, find_program, missing
 from labsupport.embedded.node.spec import StartError
@@ -201,14 +202,18 @@ async def start_session(
 ) -> ProcessSession:
     """Run a program in the namespaces of process `pid`. Raises StartError."""
     _check_program(pid, argv, env.get("PATH", PATH), working_dir)
-    command = [_tool("nsenter"), "--target", str(pid), "--user", "--mount", "--uts", "--ipc", "--net"]
-    command += ["--preserve-credentials", f"--wd=/proc/{pid}/root{working_dir}", "--", *argv]
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
 
         def owned(stack: contextlib.ExitStack, descriptor: int) -> int:
             stack.callback(os.close, descriptor)
             return descriptor
 
+        try:
+            directory = owned(theirs, open_directory(pid, working_dir))
+        except OSError as e:
+            raise exec_not_started(f'chdir to cwd ("{working_dir}") failed: {e.strerror}') from e
+        command = [_tool("nsenter"), "--target", str(pid), "--user", "--mount", "--uts", "--ipc", "--net"]
+        command += ["--preserve-credentials", "--wd=.", "--", *argv]  # where the process is started
         try:
             namespace = owned(theirs, os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC))
             terminal = None
@@ -232,7 +237,14 @@ async def start_session(
                     read_end, write_end = os.pipe2(os.O_CLOEXEC)
                     streams = replace(streams, stdin=owned(theirs, read_end))
                     owned(ours, write_end)
-            child = await processes.spawn(command, streams, env=env, pid_namespace=namespace, new_session=not tty)
+            child = await processes.spawn(
+                command,
+                streams,
+                env=env,
+                pid_namespace=namespace,
+                directory=f"/proc/self/fd/{directory}",
+                new_session=not tty,
+            )
         except OSError as e:
             raise StartError(f"the container is not running: {e.strerror}") from e
         ours.pop_all()

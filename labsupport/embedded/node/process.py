@@ -90,6 +90,7 @@ class Processes:
         network: int | None = None,
         pid_namespace: int | None = None,
         pass_fds: Sequence[int] = (),
+        directory: str = "/",
         new_session: bool = True,
     ) -> Child:
         """Start a program, in another network namespace and as a member of another PID namespace if given.
@@ -113,7 +114,7 @@ class Processes:
                     pass_fds=pass_fds,
                     start_new_session=new_session,
                     umask=0o022,
-                    cwd="/",
+                    cwd=directory,
                 )
 
         starting = asyncio.ensure_future(self._start(start))
