@@ -6,34 +6,22 @@ The examples are few here. `HOSTILE_EXAMPLES=2000 pytest tests/cluster/test_host
 from __future__ import annotations
 
 import base64
-import http.client
 import json
 import os
 import socket
-import ssl
 import threading
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from manifests import pod
+from raw_requests import FEW, VALUES, Raw, check, words
 from running_lab import SECONDS, RunningLab
 
 from conftest import Namespace
-
-EXAMPLES = int(os.environ.get("HOSTILE_EXAMPLES", "40"))
-FEW = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=EXAMPLES < 100
-)
-
-
-def words(text: str) -> st.SearchStrategy[str]:
-    """One of the words of a text."""
-    return st.sampled_from(text.split())
-
 
 COLLECTIONS = [
     "api/v1/namespaces/{}/pods",
@@ -55,69 +43,6 @@ PATCHES = [
 ]
 TYPES = ["application/json", "application/yaml", "application/vnd.kubernetes.protobuf", "text/plain", "", "a/b;c=é"]
 
-WORDS = words(
-    "metadata name namespace labels annotations finalizers ownerReferences spec status template "
-    "containers image ports replicas selector matchLabels serviceName volumes data type resources "
-    "requests storage accessModes uid kind resourceVersion deletionTimestamp generateName managedFields "
-    "updateStrategy rollingUpdate partition op path value volumeClaimTemplates env command args lifecycle "
-    "preStop readinessProbe exec httpGet port clusterIP apiVersion $patch $setElementOrder/containers "
-    "$retainKeys conditions minAvailable completions subsets addresses "
-)
-SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.integers(),
-    st.floats(),
-    st.text(max_size=12),
-    st.sampled_from(["", "x", "a/b", "1Gi", "-1", "redis", "../..", "\u0000", "replace", "/spec/replicas", "None"]),
-)
-VALUES = st.recursive(
-    SCALARS,
-    lambda inner: st.one_of(
-        st.lists(inner, max_size=3), st.dictionaries(st.one_of(WORDS, st.text(max_size=5)), inner, max_size=4)
-    ),
-    max_leaves=20,
-)
-
-
-class Raw:
-    """Requests as they come, with the administrator's certificate or with none."""
-
-    def __init__(self, lab: RunningLab, *, certificate: bool = True) -> None:
-        address = urlsplit(lab.client.configuration.host)
-        self.host, self.port = str(address.hostname), int(address.port or 443)
-        self.context = ssl.create_default_context(cafile=str(lab.state / "pki" / "ca.crt"))
-        if certificate:
-            self.context.load_cert_chain(lab.state / "pki" / "admin.crt", lab.state / "pki" / "admin.key")
-
-    def ask(self, method: str, path: str, body: bytes | None = None, **headers: str) -> tuple[int, bytes]:
-        """(status, body); headers as keywords, `_` for `-`."""
-        connection = http.client.HTTPSConnection(self.host, self.port, context=self.context, timeout=SECONDS)
-        try:
-            connection.putrequest(method, path, skip_host=True, skip_accept_encoding=True)
-            given_headers = {"Host": "localhost", **{k.replace("_", "-"): v for k, v in headers.items()}}
-            if body is not None:
-                given_headers.setdefault("Content-Length", str(len(body)))
-            for name, value in given_headers.items():
-                connection.putheader(name, value.encode())
-            connection.endheaders()
-            try:
-                if body is not None:
-                    connection.send(body)
-            except OSError:
-                pass  # refused before all was read
-            answer = connection.getresponse()
-            return answer.status, answer.read()
-        finally:
-            connection.close()
-
-    def bytes(self, sent: bytes) -> bytes:
-        """What comes back for bytes on the wire, until the server has nothing more to say."""
-        plain = socket.create_connection((self.host, self.port), SECONDS)
-        with self.context.wrap_socket(plain, server_hostname=self.host) as wrapped:
-            wrapped.sendall(sent)
-            return wrapped.recv(65536)
-
 
 @pytest.fixture(scope="module")
 def raw(cluster: RunningLab) -> Iterator[Raw]:
@@ -138,17 +63,6 @@ def home(cluster: RunningLab) -> Iterator[str]:
     yield "hostile"
     assert cluster.core.read_namespaced_config_map("kept", "hostile").metadata.uid == uid
     cluster.core.delete_namespace("hostile")
-
-
-def check(answer: tuple[int, bytes]) -> int:
-    """No 500; a refusal is a Status that says why."""
-    code, body = answer
-    assert code < 500 or code == 501, body[:2000]  # 501: what the embedded cluster does not serve
-    if code >= 400:
-        status = json.loads(body)
-        assert (status["kind"], status["code"]) == ("Status", code)
-        assert status["message"]
-    return code
 
 
 @FEW
