@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"lab: {error}", file=sys.stderr)
         return 1
     except BrokenPipeError:  # `lab status | head`: nobody reads the rest
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _speak_to_nobody()
         return 1
     except KeyboardInterrupt:
         print("\nlab: stopped. Type the same command again: it goes on from here.", file=sys.stderr)
@@ -64,8 +64,16 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _speak_to_nobody() -> None:
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _progress(text: str) -> None:
-    print(f"  {text}", flush=True)
+    """Tell how far it is. `lab up | head -1` starts the cluster all the same."""
+    try:
+        print(f"  {text}", flush=True)
+    except BrokenPipeError:
+        _speak_to_nobody()
 
 
 def _up(options: argparse.Namespace) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import socket
 import ssl
 from urllib.parse import quote, urlencode, urlsplit
@@ -20,6 +21,10 @@ EXAMPLES = int(os.environ.get("HOSTILE_EXAMPLES", "40"))
 FEW = settings(
     max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=EXAMPLES < 100
 )
+
+http.client._MAXHEADERS = 1000  # type: ignore[attr-defined]  # an answer may have hundreds of warnings
+
+_NOT_HTTP = "aiohttp.http_exceptions."  # aiohttp logs what it refuses before there is a request
 
 
 def words(text: str) -> st.SearchStrategy[str]:
@@ -94,6 +99,12 @@ class Raw:
         with self.context.wrap_socket(plain, server_hostname=self.host) as wrapped:
             wrapped.sendall(sent)
             return wrapped.recv(65536)
+
+
+def logged_errors(lab: RunningLab, since: int) -> list[str]:
+    """The errors that the daemon has logged after so many characters of its log, each with what follows it."""
+    parts = re.split(r"(?m)^(?=\d{4}-\d\d-\d\d )", (lab.state / "daemon.log").read_text()[since:])
+    return [part[:3000] for part in parts if re.match(r"\S+ \S+ [EC] ", part) and _NOT_HTTP not in part]
 
 
 def check(answer: tuple[int, bytes]) -> int:

@@ -258,6 +258,14 @@ def test_an_interrupted_start_leaves_nothing_that_the_next_start_does_not_take_u
     assert "lab-worker2" in lab.kubectl("get", "nodes")
 
 
+def test_a_start_goes_on_when_nobody_reads_what_it_says(lab: RunningLab) -> None:
+    with subprocess.Popen([BIN / "lab", "up"], env=lab.environment, stdout=subprocess.PIPE) as up:
+        assert up.stdout
+        up.stdout.close()
+    assert up.returncode == 0
+    assert lab.status()["running"] is True
+
+
 def test_commands_at_the_same_time_make_one_cluster(lab: RunningLab) -> None:
     ups = [
         subprocess.Popen([BIN / "lab", "up"], env=lab.environment, stdout=subprocess.PIPE, text=True) for _ in range(3)

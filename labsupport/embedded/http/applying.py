@@ -8,7 +8,7 @@ from aiohttp import web
 
 from labsupport.embedded import schema
 from labsupport.embedded.errors import ApiError, bad_request, conflict, not_found
-from labsupport.embedded.http import authorization, body, terminating
+from labsupport.embedded.http import authorization, body, terminating, yaml_body
 from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.options import WriteOptions, boolean
 from labsupport.embedded.http.reading import answer, namespace
@@ -67,7 +67,7 @@ def _decoded(call: Call, data: bytes) -> JSON:
     """The configuration in its normal form. Raises ApiError 400."""
     resource = call.resource
     try:
-        obj = body.load_yaml(data)
+        obj = yaml_body.load(data)
     except (ValueError, RecursionError, yaml.YAMLError) as error:
         raise bad_request(f"error decoding YAML: {' '.join(str(error).split())}") from error
     if not isinstance(obj, dict):

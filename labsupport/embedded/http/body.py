@@ -5,8 +5,6 @@ Upstream: apiserver pkg/endpoints/handlers/{rest,create,update}.go and pkg/endpo
 
 from __future__ import annotations
 
-from typing import Any
-
 import orjson
 import yaml
 from aiohttp import web
@@ -14,6 +12,7 @@ from aiohttp.web_protocol import RequestPayloadError
 
 from labsupport.embedded import protobuf_decoding
 from labsupport.embedded.errors import ApiError, bad_request, unsupported_media_type
+from labsupport.embedded.http import yaml_body
 from labsupport.embedded.objects import JSON
 from labsupport.embedded.resources import Resource
 
@@ -22,18 +21,7 @@ JSON_TYPES = ("application/json", "")
 YAML_TYPES = ("application/yaml", "application/x-yaml", "text/yaml")
 PROTOBUF = "application/vnd.kubernetes.protobuf"
 
-YAML_DEPTH = 200  # what is nested deeper takes libyaml minutes to read, or overflows the stack of the process
 _SUMMARY = 30  # bytes of a body that an error text quotes
-
-
-class _YamlLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-    """YAML as JSON has it: a date stays the text it was written as."""
-
-
-_YamlLoader.yaml_implicit_resolvers = {
-    first: [(tag, pattern) for tag, pattern in entries if tag != "tag:yaml.org,2002:timestamp"]
-    for first, entries in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
 
 
 async def read(request: web.Request) -> bytes:
@@ -59,7 +47,7 @@ def decode(data: bytes, media_type: str, kind: str) -> JSON:
         if media_type in JSON_TYPES:
             value = orjson.loads(data)
         elif media_type in YAML_TYPES:
-            value = load_yaml(data)
+            value = yaml_body.load(data)
         else:
             raise unsupported_media_type(
                 "the body of the request was in an unknown format - accepted media types include: "
@@ -94,25 +82,6 @@ def not_read(what: object) -> ApiError:
         f"the embedded cluster does not read {what} from {PROTOBUF}: send application/json "
         "(kubectl apply -f and kubectl create -f do)"
     )
-
-
-def load_yaml(data: bytes) -> Any:
-    """The one document of a YAML body. Raises ValueError and yaml.YAMLError.
-
-    Aliases are refused: a few hundred bytes of them unfold to gigabytes.
-    """
-    text = data.decode()
-    depth = 0
-    for event in yaml.parse(text, Loader=_YamlLoader):
-        if isinstance(event, yaml.AliasEvent):
-            raise ValueError("YAML aliases are not read in request bodies")
-        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
-        if depth > YAML_DEPTH:
-            raise ValueError(f"YAML that is nested deeper than {YAML_DEPTH} levels is not read")
-    try:
-        return orjson.loads(orjson.dumps(yaml.load(text, Loader=_YamlLoader), option=orjson.OPT_NON_STR_KEYS))
-    except (TypeError, LookupError, AttributeError) as error:  # bytes, sets, long integers; `!!bool x`, `!!timestamp x`
-        raise ValueError(str(error)) from error
 
 
 def _summary(data: bytes) -> str:

@@ -16,6 +16,8 @@ from labsupport.embedded.resources import ENDPOINTS, Resource
 from labsupport.embedded.structural.resource import CustomResource
 
 JSON_TYPE = "application/json"
+_MOST_OF_WARNINGS = 4 * 1024  # characters in one answer
+_MOST_OF_A_WARNING = 256  # characters, once there are too many
 
 _DEPRECATED = {ENDPOINTS: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
 
@@ -23,11 +25,24 @@ _DEPRECATED = {ENDPOINTS: "v1 Endpoints is deprecated in v1.33+; use discovery.k
 def headers(content_type: str = JSON_TYPE, warnings: Iterable[str] = ()) -> CIMultiDict[str]:
     """The headers of every answer."""
     made = CIMultiDict({"Content-Type": content_type, "Cache-Control": "no-cache, private"})
-    for text in dict.fromkeys(warnings):
+    for text in _shortened(list(dict.fromkeys(warnings))):
         printable = "".join(c if c.isprintable() else " " for c in text)  # no control character may be in a header
         escaped = " ".join(printable.split()).replace("\\", "\\\\").replace('"', '\\"')
         made.add("Warning", f'299 - "{escaped}"')
     return made
+
+
+def _shortened(warnings: list[str]) -> list[str]:
+    """All of them when they are short; else the beginnings of the first ones (endpoints/filters/warning.go)."""
+    if sum(map(len, warnings)) <= _MOST_OF_WARNINGS:
+        return warnings
+    kept, written = [], 0
+    for text in warnings:
+        if written >= _MOST_OF_WARNINGS:
+            break
+        kept.append(text[:_MOST_OF_A_WARNING])
+        written += len(kept[-1])
+    return kept
 
 
 def deprecations(resource: Resource) -> list[str]:
@@ -55,7 +70,9 @@ def json_response(
 
 def error_response(error: ApiError) -> web.Response:
     """The Status of a refusal."""
-    response = web.Response(body=json_bytes(error.status()), status=error.code, headers=headers())
+    status = error.status()
+    status["message"] = status["message"].encode(errors="replace").decode()  # it may quote a header, which is any bytes
+    response = web.Response(body=json_bytes(status), status=error.code, headers=headers())
     if error.code == 401:
         response.headers["WWW-Authenticate"] = 'Bearer realm="kubernetes"'
     seconds = error.details.get("retryAfterSeconds")

@@ -31,6 +31,7 @@ async def serve(app: web.Application, sockets: Sequence[socket.socket], ssl_cont
         app,
         access_log=None,
         handle_signals=False,
+        auto_decompress=False,  # upstream reads no compressed bodies either
         handler_cancellation=True,  # a watcher that leaves must not stay subscribed
         keepalive_timeout=_KEEP_ALIVE,
         shutdown_timeout=_SHUTDOWN,
