@@ -1,7 +1,8 @@
-"""What the daemon inherits from launch.py: sockets of the host's network, and a pipe to report on."""
+"""What the daemon inherits from launch.py: sockets of the host's network, a pipe to report on, the start's lock."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import socket
@@ -12,11 +13,13 @@ from typing import Any
 class Report:
     """Tells the command that waits for the daemon how far it is: JSON lines on a pipe.
 
-    Ends with `ready` or `failed`; what is said afterwards, or when nobody listens any more, is dropped.
+    Ends with `ready`, which lets go of the start's lock, or with `failed`. What is said afterwards, or when nobody
+    listens any more, is dropped.
     """
 
-    def __init__(self, descriptor: int | None) -> None:
+    def __init__(self, descriptor: int | None, lock: int | None = None) -> None:
         self._descriptor = descriptor
+        self._lock = lock
 
     def progress(self, text: str) -> None:
         """A line for the person who waits, for example "nodes are ready"."""
@@ -24,6 +27,10 @@ class Report:
 
     def ready(self, **facts: Any) -> None:
         """The cluster answers. `facts` reach the caller of launch.start as Launched.facts."""
+        if self._lock is not None:
+            fcntl.flock(self._lock, fcntl.LOCK_UN)  # for the command that waits, too: the start is over
+            os.close(self._lock)
+            self._lock = None
         self._send({"ready": facts}, last=True)
 
     def failed(self, message: str, remedy: str = "") -> None:
@@ -60,9 +67,10 @@ def from_sockets_argument(text: str) -> Inherited:
     None of the descriptors is passed on to the daemon's own children.
     """
     data = json.loads(text)
-    report = data.get("report")
-    if report is not None:
-        os.set_inheritable(report, False)
+    report, lock = data.get("report"), data.get("lock")
+    for descriptor in (report, lock):
+        if descriptor is not None:
+            os.set_inheritable(descriptor, False)
     node_ports = {int(port): (_socket(tcp), _socket(udp)) for port, (tcp, udp) in data["nodePorts"].items()}
     dns_tcp, dns_udp = data["dns"]
     return Inherited(
@@ -71,7 +79,7 @@ def from_sockets_argument(text: str) -> Inherited:
         dns_udp=_socket(dns_udp),
         node_ports=node_ports,
         host_ports={port: tcp.getsockname()[1] for port, (tcp, _) in node_ports.items()},
-        report=Report(report),
+        report=Report(report, lock),
     )
 
 

@@ -55,8 +55,12 @@ class _Process:
 
 
 @contextlib.contextmanager
-def _locked(state_dir: Path, timeout: float) -> Iterator[None]:
-    """Hold <state>/lock, so that two commands do not start or stop the same lab at once."""
+def _locked(state_dir: Path, timeout: float) -> Iterator[int]:
+    """Hold <state>/lock, so that two commands do not start or stop the same lab at once; yields its descriptor.
+
+    A daemon that is being started holds it, too, until it is ready: when the command that started it is killed, the
+    next one waits for the cluster instead of meeting it half made.
+    """
     lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         try:
@@ -69,7 +73,7 @@ def _locked(state_dir: Path, timeout: float) -> Iterator[None]:
                     f"Another command has been starting or stopping this lab for {timeout:.0f} seconds.",
                     f"See which one: fuser -v {state_dir / 'lock'}",
                 ) from None
-        yield
+        yield lock
     finally:
         os.close(lock)
 
@@ -165,7 +169,7 @@ def start(
     state_dir = state_dir.absolute()
     try:
         state_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _locked(state_dir, timeout):
+        with _locked(state_dir, timeout) as lock:
             with _daemon(state_dir) as process:
                 if process and (ports := read_ports(state_dir)):
                     return Launched(process.pid, ports, already=True)
@@ -173,7 +177,7 @@ def start(
             _check_tools()
             _check_room(state_dir)
             _shorten(state_dir / LOG)
-            return _start(state_dir, node_ports, dns_node_port, api_port, progress, timeout, list(command))
+            return _start(state_dir, node_ports, dns_node_port, api_port, progress, timeout, list(command), lock)
     except OSError as e:
         if e.errno in (errno.ENOSPC, errno.EDQUOT):
             raise disk_full(state_dir) from e
@@ -190,12 +194,13 @@ def _start(
     progress: Callable[[str], None],
     timeout: float,
     command: list[str],
+    lock: int,
 ) -> Launched:
     ports, sockets = bind_host_sockets(state_dir, api_port=api_port, dns_node_port=dns_node_port, node_ports=node_ports)
     try:
         with contextlib.closing(_Report.create()) as report:
-            described = json.dumps({**sockets.descriptors(), "report": report.writer})
-            keep = [s.fileno() for s in sockets.all()]
+            described = json.dumps({**sockets.descriptors(), "report": report.writer, "lock": lock})
+            keep = [lock, *(s.fileno() for s in sockets.all())]
             try:
                 _enter([*command, "--state", str(state_dir), "--sockets", described], state_dir, report, keep)
                 facts = report.wait(progress, timeout, state_dir / LOG)

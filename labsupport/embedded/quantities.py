@@ -18,7 +18,9 @@ _BINARY = {f"{letter}i": power for power, letter in enumerate("KMGTPE", 1)}  # o
 _DECIMAL = {"n": -9, "u": -6, "m": -3, "": 0, "k": 3, "M": 6, "G": 9, "T": 12, "P": 15, "E": 18}  # of 10
 _DECIMAL_SUFFIX = {exponent: suffix for suffix, exponent in _DECIMAL.items()}
 _SMALLEST = Decimal("1e-9")
-_CONTEXT = decimal.Context(prec=60)
+_CONTEXT = decimal.Context(prec=1100)  # the largest exponent that is read is 999
+_LARGEST = Decimal(2**63 - 1)
+_FEW_DIGITS = 18  # up to so many, upstream keeps a decimal number as it is; others are cut off at _LARGEST
 
 
 class QuantityError(ValueError):
@@ -99,13 +101,20 @@ def _parse(text: str) -> Quantity:
         raise QuantityError(f"quantities must match the regular expression '{_PATTERN}'")
     number = Decimal(sign + digits)
     if suffix in _DECIMAL:
-        return Quantity(number.scaleb(_DECIMAL[suffix], _CONTEXT))
+        return _made(digits, number.scaleb(_DECIMAL[suffix], _CONTEXT), "decimal")
     if suffix in _BINARY:
-        return Quantity(_CONTEXT.multiply(number, Decimal(1024) ** _BINARY[suffix]), "binary")
+        return _made(digits, _CONTEXT.multiply(number, Decimal(1024) ** _BINARY[suffix]), "binary")
     exponent = _EXPONENT.fullmatch(suffix)
     if exponent is None or len(exponent[1]) > 3:
         raise QuantityError("unable to parse quantity's suffix")
-    return Quantity(number.scaleb(int(exponent[1]), _CONTEXT), "exponent")
+    return _made(digits, number.scaleb(int(exponent[1]), _CONTEXT), "exponent")
+
+
+def _made(digits: str, amount: Decimal, style: str) -> Quantity:
+    """The quantity, within what upstream's ParseQuantity can hold."""
+    if style == "binary" or len(digits) > _FEW_DIGITS:
+        amount = max(-_LARGEST, min(amount, _LARGEST))
+    return Quantity(amount, style)
 
 
 def canonical(value: Any) -> str:

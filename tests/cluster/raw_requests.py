@@ -13,13 +13,18 @@ import socket
 import ssl
 from urllib.parse import quote, urlencode, urlsplit
 
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from running_lab import SECONDS, RunningLab
 
 EXAMPLES = int(os.environ.get("HOSTILE_EXAMPLES", "40"))
 FEW = settings(
-    max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=EXAMPLES < 100
+    max_examples=EXAMPLES,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=EXAMPLES < 100,
+    phases=[Phase.explicit, Phase.generate],  # a cluster has changed by the time that an example would be shrunk
+    print_blob=True,
 )
 
 http.client._MAXHEADERS = 1000  # type: ignore[attr-defined]  # an answer may have hundreds of warnings

@@ -31,6 +31,7 @@ def free_block() -> int:
 
 
 FIRST = free_block()
+UNBUFFERED = {"PYTHONUNBUFFERED": "1"}
 PORTS = {"node_ports": range(FIRST, FIRST + 3), "dns_node_port": FIRST + 99, "api_port": 0}
 
 DAEMON = textwrap.dedent("""
@@ -100,8 +101,28 @@ def test_no_stray_descriptors_reach_the_daemon(state: Path) -> None:
     with open("/etc/passwd") as stray:
         os.set_inheritable(stray.fileno(), True)
         launched = launch.start(state, command=command(DAEMON), **PORTS)
-    # 3 standard ones, API, DNS (2), 3 NodePorts (2 each), the report and the listing itself
-    assert len(launched.facts["fds"]) == 3 + 1 + 2 + 6 + 1 + 1
+    # 3 standard ones, API, DNS (2), 3 NodePorts (2 each), the report, the lock and the listing itself
+    assert len(launched.facts["fds"]) == 3 + 1 + 2 + 6 + 1 + 1 + 1
+
+
+SLOW = DAEMON.replace("got.report.ready", "sys.stdin = open(os.path.join(args['--state'], 'go')); got.report.ready")
+STARTER = "import sys; from pathlib import Path; from labsupport.embedded import launch; "
+
+
+def test_a_start_waits_for_one_whose_command_was_killed(state: Path) -> None:
+    state.mkdir()
+    os.mkfifo(state / "go")  # the daemon reads from it before it is ready
+    ports = f"node_ports=range({FIRST}, {FIRST + 3}), dns_node_port={FIRST + 99}, api_port=0"
+    start = f"launch.start(Path({str(state)!r}), command=[sys.executable, '-c', {SLOW!r}], progress=print, {ports})"
+    killed = subprocess.Popen([*command(STARTER + start)], stdout=subprocess.PIPE, env={**os.environ, **UNBUFFERED})
+    assert killed.stdout and killed.stdout.readline() == b"hello\n"
+    killed.kill()
+    killed.communicate()
+    with subprocess.Popen(command(STARTER + f"print({start}.already)"), stdout=subprocess.PIPE) as second:
+        with pytest.raises(subprocess.TimeoutExpired):
+            second.wait(0.5)  # it does not take the half made cluster for one that is up
+        (state / "go").write_text("")
+        assert second.communicate(timeout=20)[0] == b"True\n"
 
 
 def test_a_second_start_does_nothing(state: Path, running: launch.Launched) -> None:

@@ -62,6 +62,22 @@ def test_unknown_suffixes_are_named_as_such(text: str) -> None:
         parse(text)
 
 
+@pytest.mark.parametrize(
+    ("text", "kept"),
+    [
+        ("9" * 5000, "9223372036854775807"),
+        ("-" + "9" * 30, "-9223372036854775807"),
+        ("1" * 40 + "Ei", "9223372036854775807"),
+        ("9Ei", "9223372036854775807"),
+        ("1e999", "1e999"),
+        ("0." + "0" * 3000 + "1", "1n"),
+    ],
+)
+def test_numbers_beyond_what_upstream_holds_are_cut_off(text: str, kept: str) -> None:
+    assert canonical(text) == kept
+    assert (parse(text) + parse("1") - parse("1")).value is not None
+
+
 def test_quantities_compare_by_amount() -> None:
     assert parse("1Gi") == parse("1024Mi") and hash(parse("1Gi")) == hash(parse("1024Mi"))
     assert parse("1G") < parse("1Gi") <= parse("2Gi")
