@@ -1,35 +1,18 @@
-"""Kill the daemon at random moments under a changing load, and look at what is left after each new start.
-
-    python tests/faults.py [ROUNDS] [SEED]
-
-Not a part of `make test`: 30 rounds take some minutes. In each round some of the load changes (scaling, roll-outs,
-deletions, claims, writes to the databases), kill -9 hits the daemon in the middle of it, `lab up` follows, and then the
-load has to settle into what was last asked for. What is checked each time:
-
-- all processes of the old daemon have ended, and no process lives in their namespaces (so no mount, address or bridge);
-- what the API had accepted is there, with the same uid, once; what it had deleted is not;
-- each pod of the set has its own name, uid, address and claim; each claim has the volume that it had;
-- the number that each database had acknowledged and saved is in it.
-"""
+"""A changing load: what is asked of the cluster, what it has said yes to, and whether that is so in the end."""
 
 from __future__ import annotations
 
 import contextlib
 import random
 import subprocess
-import sys
-import tempfile
 import threading
-import time
-from pathlib import Path
+from collections.abc import Iterator
 
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parent / "cluster"), str(Path(__file__).parent.parent)]
+from manifests import claim, service, shell, valkey, workload
+from running_lab import RunningLab
+from test_survival import addresses
 
-from manifests import claim, service, shell, valkey, workload  # noqa: E402
-from running_lab import RunningLab  # noqa: E402
-from test_survival import Processes, addresses  # noqa: E402
-
-from conftest import Namespace  # noqa: E402
+from conftest import Namespace
 
 
 class Load:
@@ -47,6 +30,18 @@ class Load:
     def begin(self) -> None:
         self.space.apply(service("db", port=6379, clusterIP="None"), workload("StatefulSet", "db", 2, valkey()))
         self.space.apply(workload("Deployment", "web", 2, shell()), claim("kept"))
+
+    @contextlib.contextmanager
+    def changing(self) -> Iterator[threading.Event]:
+        """Change things for the length of the block, or until the event is set."""
+        stop = threading.Event()
+        changes = threading.Thread(target=self.change, args=(stop,))
+        changes.start()
+        try:
+            yield stop
+        finally:
+            stop.set()
+            changes.join()
 
     def change(self, stop: threading.Event) -> None:
         """Change things until told to stop, or until nobody answers."""
@@ -125,41 +120,3 @@ class Load:
             if pod in pods:
                 told = self.space.sh(pod, "valkey-cli get number")
                 assert int(told) >= number, f"{pod} has {told.strip()}, and had saved {number}"
-
-
-def main(rounds: int, seed: int) -> None:
-    """Run the rounds. Raises AssertionError with the round's number at the first that goes wrong."""
-    chance = random.Random(seed)
-    with tempfile.TemporaryDirectory() as directory:
-        lab = RunningLab(Path(directory) / "state")
-        lab.up()
-        load = Load(lab, random.Random(seed + 1))
-        try:
-            load.begin()
-            load.check()
-            for number in range(1, rounds + 1):
-                started = time.monotonic()
-                kill_under_load(lab, load, after=chance.uniform(0.05, 2.5))
-                lab.up()
-                load.check()
-                print(f"round {number} of {rounds}: ok, {time.monotonic() - started:.1f} s", flush=True)
-        finally:
-            lab.down()
-
-
-def kill_under_load(lab: RunningLab, load: Load, after: float) -> None:
-    """Change things for `after` seconds, then kill the daemon in the middle of it."""
-    stop = threading.Event()
-    changes = threading.Thread(target=load.change, args=(stop,))
-    changes.start()
-    stop.wait(after)
-    old = Processes(lab)
-    old.kill()
-    stop.set()
-    old.assert_gone()
-    changes.join()
-
-
-if __name__ == "__main__":
-    words = [int(word) for word in sys.argv[1:]]
-    main(words[0] if words else 30, words[1] if len(words) > 1 else 1)
