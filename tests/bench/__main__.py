@@ -16,7 +16,7 @@ from pathlib import Path
 import kubernetes
 import yaml
 
-from tests.bench import api, memory, names, nodeport, notebooks, startup, workloads
+from tests.bench import api, memory, names, nodeport, notebooks, scale, startup, workloads
 from tests.bench.cluster import Cluster
 from tests.bench.figures import Failure, Figure, Row, table
 from tests.running_lab import RunningLab
@@ -41,6 +41,7 @@ GROUPS = (
     Group("dns", names.measure),
     Group("nodeport", nodeport.measure, anywhere=True),
     Group("memory", memory.measure),
+    Group("scale", scale.measure),
     Group("notebooks", notebooks.measure),
 )
 

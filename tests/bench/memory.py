@@ -30,6 +30,17 @@ def measure(_: Cluster, runs: int) -> Iterator[Figure]:
         yield Figure(name, "MB", samples, at_most=aim)
 
 
+def control_plane(lab: RunningLab) -> float:
+    """RSS of the daemon and what runs in its own network, in MB."""
+    daemon = int(lab.status()["pid"])
+    return _sum(_by_network(daemon)[_network(daemon)], "Rss")
+
+
+def everything(lab: RunningLab) -> float:
+    """PSS of the daemon and of all pods' processes, in MB."""
+    return sum(_sum(processes, "Pss") for processes in _by_network(int(lab.status()["pid"])).values())
+
+
 def _measure(lab: RunningLab, figures: dict[tuple[str, float | None], list[float]]) -> None:
     daemon = int(lab.status()["pid"])
     own = _network(daemon)

@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 BASE_DELAY = 0.005  # seconds: the first retry after an error, as in client-go's default rate limiter
 MAX_DELAY = 1000.0  # seconds
+COSTLY = 0.004  # seconds of a reconcile after which its key rests
+REST = 5.0  # times as long as the reconcile took, so that no key ever has more than a part of the loop
+LONGEST_REST = 0.5  # seconds
 
 
 class WorkQueue:
@@ -33,10 +36,13 @@ class WorkQueue:
         self._queued: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._failures: dict[str, int] = {}
+        self._resting: dict[str, bool] = {}  # key -> whether it was added meanwhile
 
     def add(self, key: str) -> None:
-        """Queue the key now, unless it waits already."""
-        if key not in self._queued:
+        """Queue the key now, unless it waits already; when it rests, at the end of its rest."""
+        if key in self._resting:
+            self._resting[key] = True
+        elif key not in self._queued:
             self._queued.add(key)
             self._ready.put_nowait(key)
 
@@ -57,6 +63,15 @@ class WorkQueue:
         self._timers.pop(key, None)
         self.add(key)
 
+    def rest(self, key: str, seconds: float) -> None:
+        """Keep the key out of the queue for so long."""
+        self._resting[key] = False
+        asyncio.get_running_loop().call_later(seconds, self._rested, key)
+
+    def _rested(self, key: str) -> None:
+        if self._resting.pop(key, False):
+            self.add(key)
+
     def retry(self, key: str) -> float:
         """Queue the key again after its exponential back-off; returns the delay in seconds."""
         failures = self._failures.get(key, 0)
@@ -70,10 +85,13 @@ class WorkQueue:
         self._failures.pop(key, None)
 
     async def get(self) -> str:
-        """The next key; waits for one."""
-        key = await self._ready.get()
-        self._queued.discard(key)
-        return key
+        """The next key that does not rest; waits for one."""
+        while True:
+            key = await self._ready.get()
+            self._queued.discard(key)
+            if key not in self._resting:
+                return key
+            self._resting[key] = True
 
     def close(self) -> None:
         """Cancel the pending timers."""
@@ -86,6 +104,9 @@ class Controller:
     """A control loop. Subclasses say what they watch in `sources` and make things true in `reconcile`."""
 
     name: ClassVar[str]
+    # Whether a key whose reconcile took long rests afterwards: what changes meanwhile is then seen at once, instead of
+    # a thousand endpoints being written anew for each pod that becomes ready.
+    rests: ClassVar[bool] = True
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -106,12 +127,17 @@ class Controller:
 
     async def run(self) -> None:
         """Reconcile until cancelled. Every existing object is queued first."""
+        loop = asyncio.get_running_loop()
         sources = self.sources()
         cancels = [self.registry.subscribe(resource, self._enqueuer(mapper)) for resource, mapper in sources.items()]
         try:
             while True:
                 key = await self.queue.get()
+                began = loop.time()
                 self._process(key)
+                took = loop.time() - began
+                if took > COSTLY and self.rests:
+                    self.queue.rest(key, min(REST * took, LONGEST_REST))
                 await asyncio.sleep(0)  # let the server answer between two reconciles
         finally:
             self.queue.close()

@@ -74,6 +74,7 @@ class Scheduler(Controller):
     """Schedules the pods whose schedulerName is default-scheduler."""
 
     name: ClassVar[str] = SCHEDULER_NAME
+    rests: ClassVar[bool] = False  # its one key stands for another pod each time
 
     def __init__(self, registry: Registry) -> None:
         """Prepare to run on the registry."""
