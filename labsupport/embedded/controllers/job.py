@@ -18,7 +18,7 @@ from labsupport.embedded.controllers.job_status import (
     is_finished,
     set_job_condition,
 )
-from labsupport.embedded.controllers.workload_pods import MAX_BATCH, pod_from_template, slow_start
+from labsupport.embedded.controllers.workload_pods import MAX_BATCH, bounded, pod_from_template, slow_start
 from labsupport.embedded.errors import ApiError
 from labsupport.embedded.objects import (
     JSON,
@@ -153,7 +153,7 @@ class JobController(Controller):
             wanted = len(counts.active) if counts.succeeded else wanted
         else:
             wanted = max(min(wanted, spec["completions"] - counts.succeeded), 0)
-        surplus = len(counts.active) - wanted
+        surplus = len(counts.active) - bounded(wanted)
         if surplus > 0:
             self._delete(job, sorted(counts.active, key=_readiness)[:surplus])
         # A pod that is being deleted counts as failed already, and its place is free.

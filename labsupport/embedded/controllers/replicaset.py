@@ -15,6 +15,7 @@ from labsupport.embedded.controllers import adoption
 from labsupport.embedded.controllers.controller import Controller
 from labsupport.embedded.controllers.workload_pods import (
     MAX_BATCH,
+    bounded,
     is_active,
     is_available,
     next_availability,
@@ -92,7 +93,7 @@ class ReplicaSetController(Controller):
 
     def _manage(self, replica_set: JSON, pods: list[JSON]) -> None:
         """Bring the number of pods to spec.replicas (manageReplicas). Raises ApiError."""
-        excess = len(pods) - _replicas(replica_set)
+        excess = len(pods) - bounded(_replicas(replica_set))
         if excess < 0:
             slow_start(min(-excess, MAX_BATCH), lambda _: self._create_pod(replica_set))
         elif excess > 0:

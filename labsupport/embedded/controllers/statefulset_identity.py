@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from labsupport.embedded.controllers.workload_pods import pod_from_template
+from labsupport.embedded.controllers.workload_pods import bounded, pod_from_template
 from labsupport.embedded.objects import JSON, clone, labels_of, name_of, namespace_of
 
 POD_NAME_LABEL = "statefulset.kubernetes.io/pod-name"
@@ -35,9 +35,9 @@ def replicas_of(stateful_set: JSON) -> int:
 
 
 def ordinals_of(stateful_set: JSON) -> range:
-    """The ordinals the set wants: spec.ordinals.start, and spec.replicas of them."""
+    """The ordinals the set wants: spec.ordinals.start, and spec.replicas of them, as far as they are ever made."""
     start = int((stateful_set["spec"].get("ordinals") or {}).get("start", 0))
-    return range(start, start + replicas_of(stateful_set))
+    return range(start, start + bounded(replicas_of(stateful_set)))
 
 
 def revision_of(pod: JSON) -> str:

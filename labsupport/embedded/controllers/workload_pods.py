@@ -20,6 +20,7 @@ from labsupport.embedded.objects import (
 )
 
 MAX_BATCH = 500  # pods that one sync creates or deletes at most
+MOST_PODS = 5000  # of one workload: the nodes hold 330, and a mistyped number must not take the machine's memory
 
 
 def pod_from_template(template: JSON, owner: JSON) -> JSON:
@@ -67,6 +68,11 @@ def next_availability(pods: list[JSON], min_ready_seconds: int) -> float | None:
     """Seconds until the next Ready pod becomes available, or None when there is nothing to wait for."""
     waits = [seconds_until_available(pod, min_ready_seconds) for pod in pods]
     return min((w for w in waits if w), default=None)
+
+
+def bounded(replicas: int) -> int:
+    """As many of the wanted pods as are ever made."""
+    return min(replicas, MOST_PODS)
 
 
 def slow_start(count: int, call: Callable[[int], object]) -> None:
