@@ -14,7 +14,7 @@ from rbac_objects import account, binding, group, role, rule, store, user
 
 from labsupport.embedded.objects import JSON, uid_of
 from labsupport.embedded.registry import Registry
-from labsupport.embedded.resources import CONFIG_MAPS, ROLE_BINDINGS, SERVICE_ACCOUNTS
+from labsupport.embedded.resources import CONFIG_MAPS, NAMESPACES, ROLE_BINDINGS, SERVICE_ACCOUNTS
 
 RBAC = "/apis/rbac.authorization.k8s.io/v1"
 ROLES = f"{RBAC}/namespaces/default/roles"
@@ -91,6 +91,14 @@ async def test_a_bound_namespace_can_be_read_by_its_name(api: ApiServer, call: C
     grant(api.registry, "viewer", user("ann"), rule("get list", "namespaces"))
     assert (await call("GET", "/api/v1/namespaces/default", headers=ANN))[0] == 200
     assert (await call("GET", "/api/v1/namespaces", headers=ANN))[0] == 403
+
+
+async def test_a_namespace_is_not_reached_through_another(api: ApiServer, call: Client) -> None:
+    """A path below a namespace is authorised there, so nothing that is outside of it may be served at it."""
+    api.registry.create(NAMESPACES, {"metadata": {"name": "other"}})
+    grant(api.registry, "master", user("ann"), {"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]})
+    for method, path in (("GET", "namespaces"), ("GET", "namespaces/other"), ("DELETE", "namespaces/other")):
+        assert (await call(method, f"/api/v1/namespaces/default/{path}", headers=ANN))[0] == 404, (method, path)
 
 
 async def test_who_only_reads_runs_no_commands(api: ApiServer, call: Client) -> None:

@@ -113,13 +113,14 @@ def parse_target(method: str, parts: list[str], served: ServedResources, *, watc
             pass
         case _:
             return None
-    namespace = ""
+    namespace, within = "", False  # a namespace is itself what its own path names; other objects are within one
     if rest[0] == "namespaces" and not group and len(rest) >= 2:
         namespace = rest[1]
-        if len(rest) > 2 and rest[2] not in resources.NAMESPACES.subresources:
+        within = len(rest) > 2 and rest[2] not in resources.NAMESPACES.subresources
+        if within:
             rest = rest[2:]
     elif rest[0] == "namespaces" and len(rest) > 2:
-        namespace, rest = rest[1], rest[2:]
+        namespace, within, rest = rest[1], True, rest[2:]
     plural, name = rest[0], rest[1] if len(rest) > 1 else ""
     subresource = "/".join(rest[2:])
     verbs = _OBJECT_VERBS if name else _COLLECTION_VERBS
@@ -127,7 +128,7 @@ def parse_target(method: str, parts: list[str], served: ServedResources, *, watc
     if watching and verb in ("get", "list") and not subresource:
         verb = "watch"
     resource = served.find(group, version, plural)
-    if resource is not None and resource.namespaced != bool(namespace) and plural != "namespaces":
+    if resource is not None and resource.namespaced != (within and bool(namespace)):
         across = resource.namespaced and not name and verb in ("list", "watch")
         if resource.namespaced and not name and not across:
             verb = ""  # a create or delete in all namespaces: the path is there, the verb is not
