@@ -19,7 +19,7 @@ from labsupport.embedded.controllers.namespace import NamespaceController
 from labsupport.embedded.errors import ApiError
 from labsupport.embedded.objects import JSON, clone, condition, name_of, uid_of
 from labsupport.embedded.registry import DeleteOptions, Registry
-from labsupport.embedded.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES
+from labsupport.embedded.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, ENDPOINT_SLICES, NAMESPACES
 from labsupport.embedded.store import Store
 
 TABS = f"/apis/{GROUP}/v1/namespaces/default/crontabs"
@@ -546,9 +546,16 @@ def test_a_resource_that_is_built_in_comes_first(registry: Registry) -> None:
         "annotations": {"api-approved.kubernetes.io": "unapproved, a test"},
     }
     registry.create(CUSTOM_RESOURCE_DEFINITIONS, crd)
-    CustomResourceDefinitionController(registry).reconcile(name_of(crd))
+    controller = CustomResourceDefinitionController(registry)
+    controller.reconcile(name_of(crd))
     found = registry.served.named("endpointslices.discovery.k8s.io")
     assert found is not None and not found.custom
+    metadata = {"name": "web-1", "namespace": "default"}
+    kept = registry.create(ENDPOINT_SLICES, {"metadata": metadata, "addressType": "IPv4", "endpoints": []})
+    registry.delete(CUSTOM_RESOURCE_DEFINITIONS, "", name_of(crd))
+    controller.reconcile(name_of(crd))
+    assert registry.find(CUSTOM_RESOURCE_DEFINITIONS, "", name_of(crd)) is None
+    assert registry.list(ENDPOINT_SLICES) == [kept]
 
 
 async def test_a_definition_that_goes_while_a_request_comes_in(api: ApiServer) -> None:

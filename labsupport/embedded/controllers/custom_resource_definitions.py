@@ -126,7 +126,8 @@ class CustomResourceDefinitionController(Controller):
     def _clean_up(self, crd: JSON) -> None:
         """Delete the objects; once none is left, let go of the definition."""
         resource = self.registry.served.named(name_of(crd))
-        if resource is None or not is_condition_true(crd, ESTABLISHED):
+        # One that is built in is not the definition's, nor are its objects.
+        if resource is None or not resource.custom or not is_condition_true(crd, ESTABLISHED):
             self._finish(crd, "NeverEstablished", "resource was never established")
             return
         for obj in self.registry.list(resource):
