@@ -14,6 +14,8 @@ from labsupport.embedded.kinds.kind import Kind
 from labsupport.embedded.objects import JSON, is_condition_true
 from labsupport.embedded.resources import RESOURCES, Resource, ServedResources
 
+_KIND_NAMES = ("kind", "listKind", "singular")
+
 
 class ServedKinds:
     """Which kind a resource is of, and in which version its objects are stored."""
@@ -41,10 +43,9 @@ class ServedKinds:
 
         Returns the resource whose stored objects have to follow, None when they stay as they are.
         """
+        crd, old = _established(crd), _established(old)
         known = crd or old
-        established = crd is not None and is_condition_true(crd, ESTABLISHED)
-        before = old is not None and is_condition_true(old, ESTABLISHED)
-        if known is None or not (established or before) or (established and before and _serve_alike(old, crd)):
+        if known is None or _serve_alike(old, crd):
             return None
         kinds = versions_of(known)
         kind = kinds[storage_versions(known)[0]]
@@ -65,6 +66,15 @@ def seen(resource: Resource, obj: JSON) -> JSON:
     """A stored object in the version of the resource: conversion strategy None, so only its apiVersion differs."""
     version = resource.api_version
     return obj if obj["apiVersion"] == version else {**obj, "apiVersion": version}
+
+
+def _established(crd: JSON | None) -> JSON | None:
+    """The definition, if it is established. A status that lacks the names, as any client may write one, is not."""
+    if crd is None or not is_condition_true(crd, ESTABLISHED):
+        return None
+    accepted = crd["status"].get("acceptedNames") or {}
+    complete = accepted.get("plural") == crd["spec"]["names"]["plural"] and all(map(accepted.get, _KIND_NAMES))
+    return crd if complete else None
 
 
 def _serve_alike(old: JSON | None, new: JSON | None) -> bool:

@@ -532,6 +532,32 @@ def test_custom_resources_are_there_after_a_restart(tmp_path: Path) -> None:
     assert second.revision == first.revision
 
 
+def test_a_version_that_does_not_say_whether_it_is_served_is_not(registry: Registry) -> None:
+    unsaid = version("v2")
+    del unsaid["served"], unsaid["storage"]
+    establish(registry, definition(version(), unsaid))
+    [_, found] = registry.get(CUSTOM_RESOURCE_DEFINITIONS, "", NAME)["spec"]["versions"]
+    assert (found["served"], found["storage"]) == (False, False)
+    assert registry.served.find(GROUP, "v2", "crontabs") is None
+
+
+@pytest.mark.parametrize("status", [{}, {"acceptedNames": {"kind": "", "plural": ""}}])
+def test_a_status_without_names_serves_nothing_until_its_controller_mends_it(tmp_path: Path, status: JSON) -> None:
+    """Whoever may write a status may write any: the cluster lives on, and starts again."""
+    store = tmp_path / "store.db"
+    registry = Registry(Store(store))
+    registry.create(NAMESPACES, {"metadata": {"name": "default"}})
+    made = registry.create(establish(registry, definition()), cron_tab())
+    written = {"conditions": [{"type": "Established", "status": "True", "reason": "Mine", "message": ""}], **status}
+    registry.modify(CUSTOM_RESOURCE_DEFINITIONS, "", NAME, lambda crd: crd.update(status=written), subresource="status")
+    for each in (registry, Registry(Store(store))):
+        assert each.served.find(GROUP, "v1", "crontabs") is None
+    CustomResourceDefinitionController(registry).reconcile(NAME)
+    for each in (registry, Registry(Store(store))):
+        resource = each.served.find(GROUP, "v1", "crontabs")
+        assert resource is not None and each.list(resource) == [made]
+
+
 def test_cluster_scope(registry: Registry) -> None:
     resource = establish(registry, definition(scope="Cluster"))
     made = registry.create(resource, cron_tab())

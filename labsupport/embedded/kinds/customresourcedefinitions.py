@@ -31,8 +31,10 @@ class CustomResourceDefinitionKind(Kind):
     columns = (Column("Name", format="name"), Column("Created At", "date"))
 
     def default(self, obj: JSON) -> None:
-        """Names follow from the kind; versions differ in nothing but their name."""
+        """Names follow from the kind; versions differ in nothing but their name, and say what Go's bools say."""
         spec = obj.setdefault("spec", {})
+        for version in spec.get("versions") or ():
+            version["served"], version["storage"] = bool(version.get("served")), bool(version.get("storage"))
         names = spec.setdefault("names", {})
         if names.get("kind"):
             names["singular"] = names.get("singular") or names["kind"].lower()
