@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from control_plane import NAMESPACE, ControlPlane
 from custom_objects import GROUP, NAME, SCHEMA, cron_tab, definition, establish, full_version, version
 from http_server import ApiServer, Client, running
@@ -17,6 +18,7 @@ from labsupport.embedded.controllers.custom_resource_definitions import CustomRe
 from labsupport.embedded.controllers.garbage_collector import GarbageCollector
 from labsupport.embedded.controllers.namespace import NamespaceController
 from labsupport.embedded.errors import ApiError
+from labsupport.embedded.http import body as request_body
 from labsupport.embedded.objects import JSON, clone, condition, name_of, uid_of
 from labsupport.embedded.registry import DeleteOptions, Registry
 from labsupport.embedded.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, ENDPOINT_SLICES, NAMESPACES
@@ -584,13 +586,19 @@ def test_a_resource_that_is_built_in_comes_first(registry: Registry) -> None:
     assert registry.list(ENDPOINT_SLICES) == [kept]
 
 
-async def test_a_definition_that_goes_while_a_request_comes_in(api: ApiServer) -> None:
+async def test_a_definition_that_goes_while_a_request_comes_in(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The body is on its way when the definition goes: nothing is stored that nobody could see."""
     arrived, gone = asyncio.Event(), asyncio.Event()
+    read = request_body.read
+
+    async def waited_for(request: web.Request) -> bytes:
+        arrived.set()
+        return await read(request)
+
+    monkeypatch.setattr(request_body, "read", waited_for)
 
     async def body() -> AsyncIterator[bytes]:
         yield b" "
-        arrived.set()
         await gone.wait()
         yield json.dumps(cron_tab()).encode()
 

@@ -32,8 +32,9 @@ async def create(call: Call) -> web.Response:
     """A new object."""
     options = WriteOptions.parse(call.request.query, "CreateOptions")
     resource = call.resource
-    terminating.refuse_creation(call)
-    obj, warnings = _decoded(await body.read(call.request), body.content_type(call.request), resource, options)
+    data = await body.read(call.request)
+    terminating.refuse_creation(call)  # nothing else runs from here on
+    obj, warnings = _decoded(data, body.content_type(call.request), resource, options)
     metadata = obj["metadata"]
     body.set_namespace(metadata, namespace(call))
     escalation.check(call.services.authorizer, call.user, resource, obj, None)
