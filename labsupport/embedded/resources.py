@@ -75,7 +75,17 @@ class Resource:
         return f"{self.prefix}{namespace}/{name}" if self.namespaced else f"{self.prefix}{name}"
 
 
-NAMESPACES = Resource("", "v1", "namespaces", "Namespace", False, ("ns",), (), ("status", "finalize"))
+NAMESPACES = Resource(
+    "",
+    "v1",
+    "namespaces",
+    "Namespace",
+    False,
+    ("ns",),
+    (),
+    ("status", "finalize"),
+    tuple(verb for verb in _ALL_VERBS if verb != "deletecollection"),  # as upstream: one by one
+)
 NODES = Resource("", "v1", "nodes", "Node", False, ("no",), (), ("status",))
 PODS = Resource(
     "",

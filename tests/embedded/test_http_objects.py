@@ -167,6 +167,17 @@ async def test_dry_run_changes_nothing(api: ApiServer, call: Client) -> None:
     assert api.registry.revision == before
 
 
+async def test_namespaces_go_one_by_one(call: Client) -> None:
+    """All at once would take along those that may not be deleted."""
+    code, status = await call("DELETE", "/api/v1/namespaces")
+    assert (code, status["message"]) == (405, "the server does not allow this method on the requested resource")
+    code, status = await call("DELETE", "/api/v1/namespaces/default")
+    assert (code, status["reason"]) == (403, "Forbidden")
+    _, found = await call("GET", "/api/v1")
+    [verbs] = [r["verbs"] for r in found["resources"] if r["name"] == "namespaces"]
+    assert verbs == ["create", "delete", "get", "list", "patch", "update", "watch"]
+
+
 async def test_an_unknown_dry_run_is_refused(call: Client) -> None:
     code, status = await call("POST", f"{MAPS}?dryRun=Maybe", config_map("one"))
     assert (code, status["reason"]) == (422, "Invalid")
