@@ -209,21 +209,30 @@ class ServedResources:
         return lambda: waiting.remove(ended) if ended in waiting else None
 
     def replace(self, storage: Resource, versions: Iterable[Resource]) -> None:
-        """Serve these versions of a custom resource from now on; none of them withdraws it.
+        """Serve these versions of a custom resource from now on. It is known without any, too: its objects are kept.
 
         `storage` is the version in which the objects are stored, served or not.
         """
+        self._forget(storage)
+        served = self._custom[storage.qualified] = tuple(versions)
+        self._stored[storage.qualified] = storage
+        for new in served:
+            self._by_path[new.group, new.version, new.plural] = new
+            self._by_kind[new.api_version, new.kind] = new
+        self._end(storage)
+
+    def withdraw(self, resource: Resource) -> None:
+        """Serve a custom resource no longer, and know it no longer."""
+        self._forget(resource)
+        self._end(resource)
+
+    def _forget(self, storage: Resource) -> None:
         for old in self._custom.pop(storage.qualified, ()):
             del self._by_path[old.group, old.version, old.plural]
             self._by_kind.pop((old.api_version, old.kind), None)
         self._stored.pop(storage.qualified, None)
-        served = tuple(versions)
-        if served:
-            self._custom[storage.qualified] = served
-            self._stored[storage.qualified] = storage
-            for new in served:
-                self._by_path[new.group, new.version, new.plural] = new
-                self._by_kind[new.api_version, new.kind] = new
+
+    def _end(self, storage: Resource) -> None:
         self.generation += 1
         for ended in self._endings.pop(storage, ()):
             ended()

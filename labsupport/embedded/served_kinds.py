@@ -53,7 +53,7 @@ class ServedKinds:
         if resource in RESOURCES:
             return None  # what is built in comes first
         if crd is None:
-            self.resources.replace(resource, ())
+            self.resources.withdraw(resource)
             return None
         self._versions[resource] = kinds
         self._stored[resource] = kind

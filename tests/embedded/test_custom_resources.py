@@ -534,6 +534,22 @@ def test_custom_resources_are_there_after_a_restart(tmp_path: Path) -> None:
     assert second.revision == first.revision
 
 
+def test_a_definition_without_a_served_version_keeps_its_objects_and_takes_them_along(tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    first = Registry(Store(store))
+    first.create(NAMESPACES, {"metadata": {"name": "default"}})
+    made = first.create(establish(first, definition()), cron_tab())
+    establish(first, definition(version(served=False)))
+    assert first.served.find(GROUP, "v1", "crontabs") is None
+    second = Registry(Store(store))
+    assert second.list(establish(second, definition())) == [made], "they are served again"
+    establish(second, definition(version(served=False)))
+    second.delete(CUSTOM_RESOURCE_DEFINITIONS, "", NAME)
+    CustomResourceDefinitionController(second).reconcile(NAME)
+    assert second.find(CUSTOM_RESOURCE_DEFINITIONS, "", NAME) is None
+    assert second.list(establish(second, definition())) == [], "they went with the definition"
+
+
 def test_a_version_that_does_not_say_whether_it_is_served_is_not(registry: Registry) -> None:
     unsaid = version("v2")
     del unsaid["served"], unsaid["storage"]
