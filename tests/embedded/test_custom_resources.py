@@ -285,12 +285,16 @@ async def test_another_storage_version_takes_the_objects_along(api: ApiServer) -
 async def test_a_default_that_is_new_shows_in_objects_that_are_there(api: ApiServer) -> None:
     await api.client("POST", TABS, cron_tab())
     _, before = await api.client("GET", f"{TABS}/one")
+    async with api.client.watch(f"{TABS}?watch=true") as event:
+        assert (await event())["object"] == before
     schema = clone(SCHEMA)
     schema["properties"]["spec"]["properties"]["fresh"] = {"type": "string", "default": "x"}
     establish(api.registry, definition(full_version(schema=schema)))
     _, after = await api.client("GET", f"{TABS}/one")
     assert after["spec"]["fresh"] == "x"
     assert after["metadata"]["resourceVersion"] == before["metadata"]["resourceVersion"]
+    async with api.client.watch(f"{TABS}?watch=true") as event:
+        assert (await event())["object"] == after
 
 
 # ------------------------------------------------------------ what is served

@@ -47,8 +47,9 @@ class Services:
     is_ready: Callable[[], bool]
     # Streams that last (watches, logs, exec): each is called when the server stops, to end in good order.
     closers: set[Callable[[], object]] = field(default_factory=set)
-    # Encoded watch events by revision, type and API version, the newest few: many watchers see the same ones.
-    event_lines: OrderedDict[tuple[int, str, str], bytes] = field(default_factory=OrderedDict)
+    # Encoded watch events by revision, type, API version and generation of what is served, the newest few: many
+    # watchers see the same ones.
+    event_lines: OrderedDict[tuple[int, str, str, int], bytes] = field(default_factory=OrderedDict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -46,6 +46,7 @@ class Line:
         self._kind = call.kind
         self._resource = call.resource
         self._cache = call.services.event_lines
+        self._served = call.registry.served.generation  # another one may show the same revision with other defaults
         self._form = form
         self._include = include
         self._columns_sent = False
@@ -56,7 +57,7 @@ class Line:
             obj = seen(self._resource, obj)
         if self._form.shown_as or not revision:
             return _encode(kind, self._shown(obj))
-        key = (revision, kind, self._resource.version)
+        key = (revision, kind, self._resource.version, self._served)
         line = self._cache.get(key)
         if line is None:
             line = self._cache[key] = _encode(kind, obj)
