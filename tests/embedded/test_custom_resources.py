@@ -606,6 +606,19 @@ def test_a_resource_that_is_built_in_comes_first(registry: Registry) -> None:
     assert registry.list(ENDPOINT_SLICES) == [kept]
 
 
+async def test_no_definition_stands_in_for_a_review(api: ApiServer) -> None:
+    names = {"plural": "selfsubjectreviews", "kind": "SelfSubjectReview"}
+    crd = definition(version(schema=ANY_SCHEMA), group="authentication.k8s.io", scope="Cluster", names=names)
+    crd["metadata"] = {
+        "name": "selfsubjectreviews.authentication.k8s.io",
+        "annotations": {"api-approved.kubernetes.io": "unapproved, a test"},
+    }
+    establish(api.registry, crd)
+    question = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {"name": "x"}}
+    _, found = await api.client("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", question)
+    assert found["status"]["userInfo"]["username"] == "kubernetes-admin"
+
+
 async def test_a_definition_that_goes_while_a_request_comes_in(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """The body is on its way when the definition goes: nothing is stored that nobody could see."""
     arrived, gone = asyncio.Event(), asyncio.Event()

@@ -131,7 +131,7 @@ async def _dispatch(request: web.Request, services: Services) -> web.StreamRespo
     if target is None or authenticated is None:
         return _outside_resources(request, services, parts, user)
     check_target(services.authorizer, user, target, query)
-    if target.resource is None:
+    if target.resource is None or reviews.find(target.group, target.version, target.plural):  # built in, so first
         return await _review(request, services, target, user)
     return await _handler(target)(Call(services, request, target, user, target.resource))
 
