@@ -69,8 +69,7 @@ def _at(value: JSON, path: tuple[str, ...]) -> Any:
 
 def _approval(crd: JSON, old: JSON | None = None) -> Iterator[FieldError]:
     """Groups of Kubernetes itself need the approval of its reviewers (validateAPIApproval)."""
-    group = crd["spec"].get("group", "")
-    if not any(group == domain or group.endswith(f".{domain}") for domain in _PROTECTED):
+    if not is_protected(crd["spec"].get("group", "")):
         return
     value = annotations_of(crd).get(APPROVED)
     if old is not None and value == annotations_of(old).get(APPROVED):
