@@ -101,6 +101,23 @@ async def test_a_namespace_is_not_reached_through_another(api: ApiServer, call: 
         assert (await call(method, f"/api/v1/namespaces/default/{path}", headers=ANN))[0] == 404, (method, path)
 
 
+async def test_a_token_is_bound_to_a_pod_of_its_account_only(api: ApiServer, call: Client) -> None:
+    run_pod(api.registry, pod("web"))
+    api.registry.create(SERVICE_ACCOUNTS, {"metadata": {"name": "other", "namespace": "default"}})
+    request = {
+        "apiVersion": "authentication.k8s.io/v1",
+        "kind": "TokenRequest",
+        "spec": {"boundObjectRef": {"apiVersion": "v1", "kind": "Pod", "name": "web"}},
+    }
+    path = "/api/v1/namespaces/default/serviceaccounts"
+    code, status = await call("POST", f"{path}/other/token", request)
+    assert (code, status.get("message")) == (
+        400,
+        'cannot bind token for serviceaccount "other" to pod running with different serviceaccount name.',
+    )
+    assert (await call("POST", f"{path}/default/token", request))[0] == 201
+
+
 async def test_who_only_reads_runs_no_commands(api: ApiServer, call: Client) -> None:
     run_pod(api.registry, pod("web"))
     grant(api.registry, "reader", user("ann"), rule("get", "pods/exec"))

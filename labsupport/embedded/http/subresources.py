@@ -136,6 +136,9 @@ def _bound_pod(call: Call, reference: JSON) -> tuple[str, str]:
     if reference.get("kind") != "Pod":
         raise bad_request("cannot bind token for object: the embedded cluster binds tokens to pods only")
     pod = call.registry.get(PODS, namespace(call), str(reference.get("name", "")))
+    if pod["spec"].get("serviceAccountName") != call.target.name:
+        account = f'serviceaccount "{call.target.name}"'
+        raise bad_request(f"cannot bind token for {account} to pod running with different serviceaccount name.")
     if reference.get("uid") not in (None, "", uid_of(pod)):
         raise errors.conflict(PODS, name_of(pod), f"the UID in the bound object reference ({reference['uid']}) differs")
     return name_of(pod), uid_of(pod)
