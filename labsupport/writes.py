@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 import time
@@ -20,7 +21,8 @@ from labsupport.kube import ApiException
 
 ACKNOWLEDGED, REFUSED, UNANSWERED = "acknowledged", "refused", "unanswered"
 NEWS = {"+sdown": "a voter misses it", "+odown": "two agree", "+switch-master": "a new primary is named"}
-PATIENCE = 0.4  # seconds that one write waits for its answer
+PATIENCE = 0.4  # seconds that one write waits for its answer, unless told otherwise
+_READING = 10.0  # seconds for the one question after the load
 
 
 @dataclass(frozen=True)
@@ -85,7 +87,8 @@ class Writes:
     """Writes `rate` keys a second through a NodePort, from the moment it is made until `stop`, each key once.
 
     A write is sent over one connection, and over a new one after anything but an acknowledgement: so it goes where
-    the Service points by then. One that waits holds up those behind it; they are not made up for.
+    the Service points by then. One that waits for its answer, `patience` seconds at most, holds up those behind it;
+    they are not made up for.
 
     >>> with Writes(30005, "secret") as writes:
     ...     delete("pod/redis-0")
@@ -94,11 +97,12 @@ class Writes:
     True
     """
 
-    def __init__(self, node_port: int, password: str, *, rate: float = 50, prefix: str = "write") -> None:
-        """Begin at once. `rate` is in writes a second."""
-        self._client = connect(node_port, password, timeout=PATIENCE)
+    def __init__(self, node_port: int, password: str, *, rate: float = 50, patience: float = PATIENCE) -> None:
+        """Begin at once. `rate` is in writes a second; `patience` is in seconds."""
+        self._client = connect(node_port, password, timeout=patience)
+        self._connect_anew = functools.partial(connect, node_port, password, timeout=_READING)
         self._period = 1 / rate
-        self.prefix = f"{prefix}:{time.time_ns()}"
+        self.prefix = f"write:{time.time_ns()}"
         self._began = time.monotonic()
         self._outcomes: list[Write] = []
         self._marks: list[tuple[float, str]] = []
@@ -168,16 +172,23 @@ class Writes:
 
     @property
     def outage(self) -> float:
-        """The longest time in seconds between two acknowledged writes, counted from when they were known."""
-        known = [w.known for w in self.outcomes if w.outcome == ACKNOWLEDGED]
-        return max((b - a for a, b in itertools.pairwise(known)), default=0.0)
+        """The longest time in seconds without an acknowledgement, from the first write to the last one's outcome."""
+        outcomes = self.outcomes
+        known = [w.known for w in outcomes if w.outcome == ACKNOWLEDGED]
+        ends = [outcomes[0].sent, *known, outcomes[-1].known] if outcomes else []
+        return max((b - a for a, b in itertools.pairwise(ends)), default=0.0)
 
-    def lost(self, server: redis.Redis) -> list[int]:
-        """The numbers of the writes that were acknowledged and that this server does not have."""
+    def lost(self) -> list[int]:
+        """The numbers of the writes that were acknowledged and that the primary of today does not have.
+
+        It is asked over a new connection: one from before a failover may still lead to the old primary. Raises
+        redis.RedisError when nobody answers.
+        """
         numbers = [w.number for w in self.outcomes if w.outcome == ACKNOWLEDGED]
         if not numbers:
             return []
-        values = server.mget([self._key(n) for n in numbers])
+        with self._connect_anew() as server:
+            values = server.mget([self._key(n) for n in numbers])
         return [n for n, value in zip(numbers, values, strict=True) if value != str(n)]
 
     def stop(self) -> None:

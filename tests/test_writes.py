@@ -16,10 +16,12 @@ from labsupport.writes import NotInTime, Writes, connect, eventually
 
 
 class Server:
-    """Speaks just enough of the protocol: OK to everything but SET, which gets `answer`; None keeps silent."""
+    """Speaks just enough of the protocol: SET gets `answer` (None keeps silent), MGET what was set, the others OK."""
 
     def __init__(self) -> None:
         self.answer: bytes | None = b"+OK\r\n"
+        self.keys: list[bytes] = []  # of the writes that were answered with OK
+        self.connections = 0
         self.socket = socket.create_server(("127.0.0.1", 0))
         threading.Thread(target=self.accept, daemon=True).start()
 
@@ -34,6 +36,7 @@ class Server:
                 connection, _ = self.socket.accept()
             except OSError:
                 return
+            self.connections += 1
             threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
 
     def serve(self, connection: socket.socket) -> None:
@@ -43,10 +46,21 @@ class Server:
                 for _ in range(int(head[1:])):
                     lines.readline()
                     words.append(lines.readline().strip())
-                others = {b"HELLO": b"%1\r\n+proto\r\n:3"}
-                answer = self.answer if words[0] == b"SET" else others.get(words[0], b"+OK")
+                answer = self.answer_to(words)
                 if answer is not None:
                     connection.sendall(answer.removesuffix(b"\r\n") + b"\r\n")
+
+    def answer_to(self, words: list[bytes]) -> bytes | None:
+        if words[0] == b"HELLO":
+            return b"%1\r\n+proto\r\n:3"
+        if words[0] == b"MGET":
+            found = [key.rpartition(b":")[2] if key in self.keys else None for key in words[1:]]
+            return b"*%d\r\n" % len(found) + b"".join(b"_\r\n" if v is None else b"+%s\r\n" % v for v in found)
+        if words[0] != b"SET":
+            return b"+OK"
+        if self.answer is not None and self.answer.startswith(b"+"):
+            self.keys.append(words[1])
+        return self.answer
 
 
 @pytest.fixture
@@ -94,13 +108,32 @@ def test_waiting_in_vain_says_what_was_seen(server: Server) -> None:
 def test_lost_are_the_acknowledged_that_the_server_does_not_have(server: Server) -> None:
     with Writes(30005, "secret", rate=200) as writes:
         writes.wait_for(4)
+    acknowledged = [w.number for w in writes.outcomes]
+    server.keys.pop()
+    del server.keys[1]
+    assert writes.lost() == [acknowledged[1], acknowledged[-1]]
 
-    class Half:
-        def mget(self, keys: list[str]) -> list[str | None]:
-            return [key.rpartition(":")[2] if number % 2 else None for number, key in enumerate(keys)]
 
-    acknowledged = writes.count("acknowledged")
-    assert len(writes.lost(Half())) == (acknowledged + 1) // 2  # type: ignore[arg-type]
+def test_lost_asks_over_a_new_connection(server: Server) -> None:
+    with Writes(30005, "secret", rate=200) as writes:
+        writes.wait_for(2)
+    before = server.connections
+    assert writes.lost() == []
+    assert server.connections == before + 1
+
+
+def test_an_outage_may_last_from_the_first_write_or_to_the_last(server: Server) -> None:
+    server.answer = b"-NOREPLICAS Not enough good replicas to write."
+    with Writes(30005, "secret", rate=200) as writes:
+        writes.wait_for(20, "refused")
+        server.answer = b"+OK"
+        writes.wait_for(2)
+    first = next(w for w in writes.outcomes if w.outcome == "acknowledged")
+    assert writes.outage == pytest.approx(first.known - writes.outcomes[0].sent)
+    server.answer = None
+    with Writes(30005, "secret", rate=200, patience=0.2) as writes:
+        writes.wait_for(1, "unanswered")
+    assert writes.outage >= 0.2
 
 
 def test_the_first_news_of_each_kind_about_the_primary_is_marked(server: Server) -> None:
