@@ -46,15 +46,12 @@ READING = [
 ]
 NOTHING_SELECTED = 5  # pytest's exit code when -k leaves no test
 PYTEST = [sys.executable, "-m", "pytest", "-q"]
-# Left out of the comparison until shown to pass every time; named in the summary, so that nobody forgets it.
-UNPROVEN = {"05_primary_secondary_arbiter.ipynb": "not yet 20 of 20: python tests/flicker_05.py"}
 NBVAL = [
     *PYTEST,
     "--nbval",
     "--nbval-current-env",
     "--nbval-cell-timeout=180",
     "--nbval-sanitize-with=tests/sanitize.cfg",
-    *(f"--ignore=notebooks/{name}" for name in UNPROVEN),
     "notebooks",
 ]
 
@@ -104,8 +101,6 @@ def main(arguments: list[str]) -> int:
     print("== summary")
     for result in results:
         print(f"{'ok    ' if result.code == 0 else 'FAILED'}  {result.stage.name:14} {result.seconds:6.1f} s")
-    for name, why in UNPROVEN.items():
-        print(f"left out {name}: {why}")
     failed = [r.stage.name for r in results if r.code]
     print(f"{len(results) - len(failed)} passed, {len(failed)} failed")
     return 1 if failed else 0
