@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +27,7 @@ NOTEBOOK = "notebooks/05_primary_secondary_arbiter.ipynb"
 
 def burn() -> None:
     """Keep a core busy until the process is ended."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     while True:
         sum(range(10_000))
 
@@ -65,6 +67,7 @@ def main() -> int:
     options.add_argument("--log", type=Path, default=Path("."), help="a directory for the reports of failed runs")
     chosen = options.parse_args()
     chosen.log.mkdir(parents=True, exist_ok=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that the lab and the busy processes end with it
     passed: Counter[str] = Counter()
     total: Counter[str] = Counter()
     with tempfile.TemporaryDirectory() as directory:
