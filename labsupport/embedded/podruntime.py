@@ -1,4 +1,4 @@
-"""What the API server asks of the node: the logs of a container, and a program run inside one.
+"""What the API server asks of the node: the logs of a container, its streams, and a program run inside one.
 
 The node implements these protocols; the HTTP layer is handed an implementation and knows nothing else about nodes.
 """
@@ -30,14 +30,14 @@ class LogOptions:
     limit_bytes: int | None = None
 
 
-class ExecSession(Protocol):
-    """A program that runs in a container, with its streams."""
+class StreamSession(Protocol):
+    """A client at the streams of a program: of one that exec started, or of a container that it is attached to."""
 
     async def write_stdin(self, data: bytes) -> None:
         """Write to the program's standard input; silently drops what comes after its end."""
 
     async def close_stdin(self) -> None:
-        """End the program's standard input."""
+        """The client's input has ended: end the program's standard input."""
 
     def resize(self, columns: int, rows: int) -> None:
         """Tell the program's terminal its new size; does nothing without a terminal."""
@@ -47,11 +47,11 @@ class ExecSession(Protocol):
         ...
 
     async def wait(self) -> int:
-        """Wait for the program's end; returns its exit code (128 + signal when it was killed)."""
+        """Wait for the end; returns the exit code of exec's program (128 + signal when it was killed), else 0."""
         ...
 
-    async def kill(self) -> None:
-        """End the program at once; does nothing when it has ended already."""
+    async def close(self) -> None:
+        """The client has gone: exec's program is ended at once, a container runs on. May be called again."""
 
 
 class PodRuntime(Protocol):
@@ -61,8 +61,12 @@ class PodRuntime(Protocol):
         """Chunks of a container's log. The first step raises ApiError when there is nothing to read from."""
         ...
 
-    async def exec(self, pod: JSON, container: str, command: list[str], *, stdin: bool, tty: bool) -> ExecSession:
+    async def exec(self, pod: JSON, container: str, command: list[str], *, stdin: bool, tty: bool) -> StreamSession:
         """Start a program in a running container. Raises ApiError when there is no such container running."""
+        ...
+
+    async def attach(self, pod: JSON, container: str, *, stdin: bool, stderr: bool) -> StreamSession:
+        """Take part in the streams of a running container. Raises ApiError when that cannot be had."""
         ...
 
     async def dial(self, pod: JSON, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:

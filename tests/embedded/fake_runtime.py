@@ -33,7 +33,7 @@ class FakeSession:
     async def wait(self) -> int:
         return self._code
 
-    async def kill(self) -> None:
+    async def close(self) -> None:
         pass
 
 
@@ -72,6 +72,9 @@ class FakeContainer:
         self.commands.append(list(argv))
         code, output = await self._runtime.on_exec(self, list(argv))
         return FakeSession(code, output)
+
+    def attach(self, *, stdin: bool = False) -> Any:
+        return FakeSession(0, b"live " + self.spec.name.encode())
 
 
 class FakeSandbox:

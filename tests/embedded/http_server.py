@@ -35,7 +35,7 @@ class FakeSession:
 
     def __init__(self, command: list[str]) -> None:
         self.command = command
-        self.killed = asyncio.Event()
+        self.closed = asyncio.Event()
         self.size: tuple[int, int] | None = None
         self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue()
 
@@ -59,21 +59,22 @@ class FakeSession:
             raise ZeroDivisionError("by hand")
         elif self.command[0] == "sleep":
             yield STDOUT, b"asleep\n"
-            await self.killed.wait()
+            await self.closed.wait()
 
     async def wait(self) -> int:
         return int(self.command[1]) if self.command[0] == "exit" else 0
 
-    async def kill(self) -> None:
-        self.killed.set()
+    async def close(self) -> None:
+        self.closed.set()
 
 
 class FakeRuntime:
-    """A node whose containers log three lines."""
+    """A node whose containers log three lines, and do what a program called as they are does."""
 
     def __init__(self) -> None:
         self.sessions: list[FakeSession] = []
         self.asked: list[LogOptions] = []
+        self.attached: list[tuple[str, bool, bool]] = []  # container, whether with stdin, whether with stderr
         self.log_ended = asyncio.Event()
         self.listening: dict[int, int] = {}  # port of a pod -> port on 127.0.0.1 that stands for it
 
@@ -104,6 +105,12 @@ class FakeRuntime:
         session = FakeSession(command)
         self.sessions.append(session)
         return session
+
+    async def attach(self, pod: JSON, container: str, *, stdin: bool, stderr: bool) -> FakeSession:
+        if container == "gone":
+            raise bad_request(f"container {container} not found in pod {pod['metadata']['name']}_default")
+        self.attached.append((container, stdin, stderr))
+        return await self.exec(pod, container, [container], stdin=stdin, tty=False)
 
 
 class Client:

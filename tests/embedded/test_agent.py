@@ -161,6 +161,34 @@ async def test_exec_is_refused_where_nothing_runs(cluster: NodeCluster) -> None:
     assert caught.value.message == "cannot exec into a container in a completed pod; current phase is Succeeded"
 
 
+async def test_attach_reaches_the_container_that_runs_now(cluster: NodeCluster) -> None:
+    pod = await cluster.running(pod_object())
+    session = await cluster.agent.attach(pod, "c", stdin=True, stderr=True)
+    assert isinstance(session, FakeSession) and [data async for _, data in session.output()] == [b"live c"]
+
+
+async def test_attach_is_refused_as_the_kubelet_does(cluster: NodeCluster) -> None:
+    pod = await cluster.running(pod_object(containers=[{**container(), "tty": True}], restartPolicy="Never"))
+    await cluster.agent.attach(pod, "c", stdin=True, stderr=False)
+    with pytest.raises(ApiError) as caught:
+        await cluster.agent.attach(pod, "c", stdin=True, stderr=True)
+    start = "Internal error occurred: unable to upgrade connection: "
+    why = "rpc error: code = InvalidArgument desc = tty and stderr cannot both be true"
+    assert (caught.value.code, caught.value.message) == (500, start + why)
+    cluster.runtime.containers[0].end(0)
+    await cluster.until(lambda: cluster.phase() == "Succeeded")
+    with pytest.raises(ApiError) as caught:
+        await cluster.agent.attach(cluster.pod(), "c", stdin=False, stderr=False)
+    assert caught.value.message == f"{start}container c not found in pod web_default"
+
+
+async def test_a_container_gets_the_streams_of_its_spec(cluster: NodeCluster) -> None:
+    streams = {"stdin": True, "stdinOnce": True, "tty": True}
+    await cluster.running(pod_object(containers=[container("a"), {**container("b"), **streams}]))
+    given = {c.spec.name: (c.spec.stdin, c.spec.stdin_once, c.spec.tty) for c in cluster.runtime.containers}
+    assert given == {"a": (False, False, False), "b": (True, True, True)}
+
+
 async def test_the_data_of_a_provisioned_volume_goes_with_it(cluster: NodeCluster) -> None:
     data = cluster.state / "nodes/lab-worker/rootfs/var/data/pvc-1/file"
     data.parent.mkdir(parents=True)

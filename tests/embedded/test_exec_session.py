@@ -37,7 +37,7 @@ async def test_a_killed_program_leaves_no_descriptor_open_that_nobody_read_to_it
     while not session._paused:  # the queue is full: the client has stopped reading
         os.write(writer, b"x")
         await asyncio.sleep(0)
-    await session.kill()
+    await session.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(reader)
     os.close(writer)

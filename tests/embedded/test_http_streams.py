@@ -1,4 +1,4 @@
-"""Logs and exec over HTTP."""
+"""Logs, exec and attach over HTTP."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ async def test_a_client_that_leaves_ends_the_program(api: ApiServer) -> None:
         while (await session.frame())[1] != b"asleep\n":
             pass
     async with asyncio.timeout(SECONDS):
-        await api.runtime.sessions[0].killed.wait()
+        await api.runtime.sessions[0].closed.wait()
 
 
 async def test_a_program_that_cannot_start_is_told_on_the_error_channel(api: ApiServer) -> None:
@@ -174,7 +174,7 @@ async def test_a_fault_within_an_exec_is_its_status(api: ApiServer) -> None:
     async with run(api, ["fail"]) as socket:
         _, status = await Exec(socket).rest()
     assert (status["reason"], status["code"]) == ("InternalError", 500)
-    assert api.runtime.sessions[0].killed.is_set()
+    assert api.runtime.sessions[0].closed.is_set()
 
 
 @pytest.mark.parametrize(
@@ -194,6 +194,71 @@ async def test_execs_that_cannot_be(call: Client, method: str, path: str, code: 
     assert found == code and words in status["message"]
 
 
+def attach(api: ApiServer, container: str, *, protocols: tuple[str, ...] = (V5,), **query: str) -> Any:
+    """To the pod `streams`, whose containers are called as what they do."""
+    parameters = {"container": container, "stdout": "1", "stderr": "1", **query}
+    return api.client.session.ws_connect(f"{api.url}{PODS_PATH}/streams/attach", params=parameters, protocols=protocols)
+
+
+@pytest.fixture
+def streams(api: ApiServer) -> ApiServer:
+    run_pod(api.registry, pod("streams", "both", "cat", "sleep", "gone"))
+    return api
+
+
+@pytest.mark.parametrize("protocols", [(V5,), (V4,)])
+async def test_the_streams_of_a_container_come_on_their_channels(
+    streams: ApiServer, protocols: tuple[str, ...]
+) -> None:
+    async with attach(streams, "both", protocols=protocols) as socket:
+        output, status = await Exec(socket).rest()
+    assert output == {1: b"to stdout\n", 2: b"to stderr\n"}
+    assert status == {"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success"}
+    assert streams.runtime.attached == [("both", False, True)]
+
+
+async def test_the_input_of_a_container_is_written_and_ended(streams: ApiServer) -> None:
+    async with attach(streams, "cat", stdin="1", tty="1") as socket:
+        await socket.send_bytes(b'\4{"Width":132,"Height":43}')
+        await socket.send_bytes(b"\0typed")
+        await socket.send_bytes(b"\xff\0")
+        output, _ = await Exec(socket).rest()
+    assert output == {1: b"typed"}
+    assert streams.runtime.sessions[0].size == (132, 43)
+    assert streams.runtime.attached == [("cat", True, False)]  # a terminal has no stderr of its own
+
+
+async def test_a_client_that_leaves_is_detached(streams: ApiServer) -> None:
+    async with attach(streams, "sleep") as socket:
+        session = Exec(socket)
+        while (await session.frame())[1] != b"asleep\n":
+            pass
+    async with asyncio.timeout(SECONDS):
+        await streams.runtime.sessions[0].closed.wait()
+
+
+async def test_a_container_that_is_not_there_is_told_on_the_error_channel(streams: ApiServer) -> None:
+    async with attach(streams, "gone") as socket:
+        _, status = await Exec(socket).rest()
+    assert (status["status"], status["message"]) == ("Failure", "container gone not found in pod streams_default")
+
+
+@pytest.mark.parametrize(
+    ("path", "code", "words"),
+    [
+        ("one/attach?stdout=1", 400, "you must request an upgrade to a WebSocket"),
+        ("one/attach", 400, "you must specify at least 1 of stdin, stdout, stderr"),
+        ("one/attach?stdout=1&container=x", 400, "container x is not valid for pod one"),
+        ("two/attach?stdout=1", 400, "a container name must be specified for pod two, choose one of: [a b]"),
+        ("none/attach?stdout=1", 404, 'pods "none" not found'),
+    ],
+)
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_attaching_that_cannot_be(call: Client, method: str, path: str, code: int, words: str) -> None:
+    found, status = await call(method, f"{PODS_PATH}/{path}")
+    assert found == code and words in status["message"]
+
+
 async def test_stopping_the_server_ends_every_stream(tmp_path: Path) -> None:
     async with running(tmp_path) as api:
         run_pod(api.registry, pod("one"))
@@ -204,7 +269,7 @@ async def test_stopping_the_server_ends_every_stream(tmp_path: Path) -> None:
         session = api.runtime.sessions[0]
         async with asyncio.timeout(SECONDS):
             await api.server.stop()
-            await session.killed.wait()
+            await session.closed.wait()
             await api.runtime.log_ended.wait()
         assert not api.services.closers
         for response in (logs, watch):

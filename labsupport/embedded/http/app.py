@@ -74,11 +74,11 @@ _SUBRESOURCES: dict[str, dict[str, Handler]] = {
     "token": {"create": subresources.token},
     "log": {"get": logs.logs},
     "exec": {"get": remotecommand.run, "create": remotecommand.run},
+    "attach": {"get": remotecommand.attach, "create": remotecommand.attach},
     "portforward": {"get": portforward.forward, "create": portforward.forward},
 }
 # What real clusters serve and this one does not yet, said by name instead of by a bare 404.
 _NOT_SERVED = {
-    ("pods", "attach"): "attach: use kubectl exec",
     ("pods", "ephemeralcontainers"): "ephemeral containers: use kubectl exec",
     ("pods", "resize"): "resizing pods in place",
     ("pods", "proxy"): "the API server proxy",

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from aiohttp import WSMsgType, web
 
 from labsupport.embedded.errors import ApiError, bad_request
-from labsupport.embedded.http import spdy
+from labsupport.embedded.http import spdy, websocket
 from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.reading import namespace
 from labsupport.embedded.objects import JSON, name_of, uid_of
@@ -45,32 +45,20 @@ async def forward(call: Call) -> web.StreamResponse:
     pod = call.registry.get(call.resource, namespace(call), call.target.name)
     if not pod.get("spec", {}).get("nodeName"):
         raise bad_request(f"pod {name_of(pod)} does not have a host assigned")
-    socket = web.WebSocketResponse(protocols=(TUNNEL, V4), max_msg_size=2 * spdy.LARGEST_FRAME, compress=False)
-    if not socket.can_prepare(call.request):
-        raise bad_request(f"you must request an upgrade to a WebSocket (protocol {TUNNEL} or {V4})")
+    socket = websocket.requested(call, (TUNNEL, V4), largest=2 * spdy.LARGEST_FRAME)
     offered = call.request.headers.get("Sec-WebSocket-Protocol", "")
     ports = [] if TUNNEL in offered else _ports(call.request.query.getall("ports", []))
-    await socket.prepare(call.request)
-    if socket.ws_protocol is None:
-        await socket.close(code=1002, message=b"none of the offered subprotocols is known to port-forward")
-        return socket
-    task = asyncio.current_task()
-    if task is not None:
-        call.services.closers.add(task.cancel)
-    try:
-        if socket.ws_protocol == TUNNEL:
-            await _Tunnel(call, pod, socket).run()
-        else:
-            await _channels(call, pod, socket, ports)
-        await socket.close()
-    except ConnectionError:
-        pass  # the client has gone
-    except spdy.SpdyError as error:
-        await socket.close(code=1002, message=str(error).encode()[:120])
-    finally:
-        if task is not None:
-            call.services.closers.discard(task.cancel)
-    return socket
+
+    async def talk(socket: web.WebSocketResponse) -> None:
+        try:
+            if socket.ws_protocol == TUNNEL:
+                await _Tunnel(call, pod, socket).run()
+            else:
+                await _channels(call, pod, socket, ports)
+        except spdy.SpdyError as error:
+            await socket.close(code=1002, message=str(error).encode()[:120])
+
+    return await websocket.serve(call, socket, talk)
 
 
 def _ports(texts: list[str]) -> list[int]:

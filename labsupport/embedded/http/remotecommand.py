@@ -1,4 +1,4 @@
-"""exec over WebSocket: channels in one connection, a Status at its end.
+"""exec and attach over WebSocket: channels in one connection, a Status at its end.
 
 Upstream: apimachinery pkg/util/remotecommand/constants.go, kubelet pkg/cri/streaming/remotecommand/websocket.go.
 Each message begins with a byte that names its channel. v5 adds byte 255 + channel: that channel ends (half close).
@@ -9,18 +9,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 
 import orjson
 from aiohttp import WSMsgType, web
 
 from labsupport.embedded.errors import ApiError, bad_request
+from labsupport.embedded.http import websocket
 from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.containers import all_containers, choose, default_container
 from labsupport.embedded.http.options import boolean
 from labsupport.embedded.http.reading import namespace
 from labsupport.embedded.http.responses import internal_error, success
 from labsupport.embedded.objects import JSON, name_of
-from labsupport.embedded.podruntime import STDERR, STDOUT, ExecSession
+from labsupport.embedded.podruntime import STDERR, STDOUT, StreamSession
 
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 STDIN, ERROR, RESIZE, CLOSE = 0, 3, 4, 255
@@ -29,69 +32,88 @@ _LARGEST_MESSAGE = 16 << 20  # bytes; clients send stdin in pieces of some 32 Ki
 log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """Whose streams a client wants, and which."""
+
+    pod: JSON
+    container: str
+    stdin: bool
+    stdout: bool
+    stderr: bool
+    tty: bool
+
+    @classmethod
+    def parse(cls, call: Call) -> Wanted:
+        """Read the request. Raises ApiError 400 and 404."""
+        query = call.request.query
+        pod = call.registry.get(call.resource, namespace(call), call.target.name)
+        container = choose(pod, query.get("container", ""), all_containers(pod), default_container(pod))
+        tty = boolean(query, "tty")
+        return cls(
+            pod,
+            container,
+            stdin=boolean(query, "stdin"),
+            stdout=boolean(query, "stdout"),
+            stderr=boolean(query, "stderr") and not tty,
+            tty=tty,
+        )
+
+
+Open = Callable[[], Awaitable[StreamSession]]
+
+
 async def run(call: Call) -> web.StreamResponse:
     """Run a program in a container, its streams on the WebSocket. Raises ApiError before the upgrade."""
-    query = call.request.query
-    pod = call.registry.get(call.resource, namespace(call), call.target.name)
-    container = choose(pod, query.get("container", ""), all_containers(pod), default_container(pod))
-    command = query.getall("command", [])
-    stdin, tty = boolean(query, "stdin"), boolean(query, "tty")
-    stdout, stderr = boolean(query, "stdout"), boolean(query, "stderr") and not tty
+    wanted = Wanted.parse(call)
+    command = call.request.query.getall("command", [])
     if not command:
         raise bad_request("you must specify at least 1 command for the container")
-    if not (stdin or stdout or stderr):
+    exec_ = call.services.runtime.exec
+    return await _serve(
+        call, wanted, lambda: exec_(wanted.pod, wanted.container, command, stdin=wanted.stdin, tty=wanted.tty)
+    )
+
+
+async def attach(call: Call) -> web.StreamResponse:
+    """The streams of a container itself, on the WebSocket. Raises ApiError before the upgrade."""
+    wanted = Wanted.parse(call)
+    attach_ = call.services.runtime.attach
+    return await _serve(
+        call, wanted, lambda: attach_(wanted.pod, wanted.container, stdin=wanted.stdin, stderr=wanted.stderr)
+    )
+
+
+async def _serve(call: Call, wanted: Wanted, open_session: Open) -> web.StreamResponse:
+    if not (wanted.stdin or wanted.stdout or wanted.stderr):
         raise bad_request("you must specify at least 1 of stdin, stdout, stderr")
-    if not pod.get("spec", {}).get("nodeName"):
-        raise bad_request(f"pod {name_of(pod)} does not have a host assigned")
-    socket = web.WebSocketResponse(protocols=(V5, V4), max_msg_size=_LARGEST_MESSAGE, compress=False)
-    if not socket.can_prepare(call.request):
-        raise bad_request(
-            "you must request an upgrade to a WebSocket (protocol v5.channel.k8s.io or v4.channel.k8s.io)"
-        )
-    await socket.prepare(call.request)
-    if socket.ws_protocol is None:
-        await socket.close(code=1002, message=b"none of the offered subprotocols is v5 or v4.channel.k8s.io")
-        return socket
-    task = asyncio.current_task()
-    if task is not None:
-        call.services.closers.add(task.cancel)
-    try:
-        wanted = {channel for channel, on in ((STDOUT, stdout), (STDERR, stderr)) if on}
-        await socket.send_bytes(bytes([min(wanted, default=ERROR)]))  # tells the client that it is heard
-        status = await _session(call, socket, pod, container, command, wanted, stdin=stdin, tty=tty)
+    if not wanted.pod.get("spec", {}).get("nodeName"):
+        raise bad_request(f"pod {name_of(wanted.pod)} does not have a host assigned")
+    socket = websocket.requested(call, (V5, V4), largest=_LARGEST_MESSAGE)
+
+    async def talk(socket: web.WebSocketResponse) -> None:
+        channels = {channel for channel, on in ((STDOUT, wanted.stdout), (STDERR, wanted.stderr)) if on}
+        await socket.send_bytes(bytes([min(channels, default=ERROR)]))  # tells the client that it is heard
+        try:
+            status = await _session(socket, open_session, channels, stdin=wanted.stdin)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            log.exception("%s of %s", call.target.subresource, name_of(wanted.pod))
+            status = internal_error(error).status()
         await socket.send_bytes(bytes([ERROR]) + orjson.dumps(status))
-        await socket.close()
-    except ConnectionError:
-        pass  # the client has gone
-    except Exception as error:
-        log.exception("exec in %s", name_of(pod))
-        with contextlib.suppress(ConnectionError):
-            await socket.send_bytes(bytes([ERROR]) + orjson.dumps(internal_error(error).status()))
-            await socket.close()
-    finally:
-        if task is not None:
-            call.services.closers.discard(task.cancel)
-    return socket
+
+    return await websocket.serve(call, socket, talk)
 
 
-async def _session(
-    call: Call,
-    socket: web.WebSocketResponse,
-    pod: JSON,
-    container: str,
-    command: list[str],
-    wanted: set[int],
-    *,
-    stdin: bool,
-    tty: bool,
-) -> JSON:
-    """Start the program and carry its streams until it ends; the Status that tells how."""
+async def _session(socket: web.WebSocketResponse, open_session: Open, channels: set[int], *, stdin: bool) -> JSON:
+    """Carry the streams of a session until it ends; the Status that tells how."""
     try:
-        session = await call.services.runtime.exec(pod, container, command, stdin=stdin, tty=tty)
+        session = await open_session()
     except ApiError as error:
         return error.status()
     reading = asyncio.ensure_future(_read(socket, session, stdin=stdin, half_close=socket.ws_protocol == V5))
-    writing = asyncio.ensure_future(_write(socket, session, wanted))
+    writing = asyncio.ensure_future(_write(socket, session, channels))
     ended = False
     try:
         await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
@@ -107,16 +129,16 @@ async def _session(
             part.cancel()
         with contextlib.suppress(Exception):
             if not ended:
-                await session.kill()
+                await session.close()
 
 
-async def _write(socket: web.WebSocketResponse, session: ExecSession, wanted: set[int]) -> None:
+async def _write(socket: web.WebSocketResponse, session: StreamSession, channels: set[int]) -> None:
     async for channel, data in session.output():
-        if channel in wanted and data:
+        if channel in channels and data:
             await socket.send_bytes(bytes([channel]) + data)
 
 
-async def _read(socket: web.WebSocketResponse, session: ExecSession, *, stdin: bool, half_close: bool) -> None:
+async def _read(socket: web.WebSocketResponse, session: StreamSession, *, stdin: bool, half_close: bool) -> None:
     """Carry stdin and sizes to the program until the client leaves."""
     async for message in socket:
         if message.type == WSMsgType.BINARY:
@@ -137,7 +159,7 @@ async def _read(socket: web.WebSocketResponse, session: ExecSession, *, stdin: b
             await session.close_stdin()
 
 
-def _resize(session: ExecSession, data: bytes) -> None:
+def _resize(session: StreamSession, data: bytes) -> None:
     with contextlib.suppress(ValueError, KeyError, TypeError):
         size = orjson.loads(data)
         session.resize(int(size["Width"]), int(size["Height"]))

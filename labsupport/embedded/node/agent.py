@@ -1,4 +1,4 @@
-"""The agent of the three nodes: it gives every pod that is bound to one of them a worker, and answers logs and exec.
+"""The agent of the three nodes: a worker for every pod that is bound to one of them; answers logs, exec and attach.
 
 One agent serves all nodes: what upstream's kubelets keep apart is the node name of each pod (pkg/kubelet/kubelet.go
 syncLoopIteration, HandlePodAdditions ... HandlePodCleanups).
@@ -34,7 +34,7 @@ from labsupport.embedded.objects import (
     namespace_of,
     uid_of,
 )
-from labsupport.embedded.podruntime import ExecSession, LogOptions
+from labsupport.embedded.podruntime import LogOptions, StreamSession
 from labsupport.embedded.recorder import EventRecorder
 from labsupport.embedded.resources import (
     CONFIG_MAPS,
@@ -241,7 +241,7 @@ class NodeAgent:
             identity = entry.get("containerID", "")
             raise ApiError(500, "InternalError", f"unable to retrieve container logs for {identity}") from error
 
-    async def exec(self, pod: JSON, container: str, command: list[str], *, stdin: bool, tty: bool) -> ExecSession:
+    async def exec(self, pod: JSON, container: str, command: list[str], *, stdin: bool, tty: bool) -> StreamSession:
         """Start a program in a running container. Raises ApiError."""
         phase = (pod.get("status") or {}).get("phase")
         if is_pod_finished(pod):
@@ -249,13 +249,22 @@ class NodeAgent:
         worker = self._workers.get(uid_of(pod))
         instance = worker.instances.get(container) if worker else None
         if instance is None:
-            message = f'unable to upgrade connection: container not found ("{container}")'
-            raise ApiError(500, "InternalError", message)
+            raise _not_upgraded(f'container not found ("{container}")')
         try:
             return await instance.container.exec(command, stdin=stdin, tty=tty)
         except StartError as error:
             message = f"Internal error occurred: error executing command in container: {error}"
             raise ApiError(500, "InternalError", message) from error
+
+    async def attach(self, pod: JSON, container: str, *, stdin: bool, stderr: bool) -> StreamSession:
+        """Take part in the streams of a running container (kubelet_pods.go, GetAttach). Raises ApiError."""
+        worker = self._workers.get(uid_of(pod))
+        instance = worker.instances.get(container) if worker else None
+        if instance is None:
+            raise _not_upgraded(f"container {container} not found in pod {name_of(pod)}_{namespace_of(pod)}")
+        if stderr and instance.spec.get("tty"):  # a terminal has one stream; kubectl knows, and does not ask for two
+            raise _not_upgraded("rpc error: code = InvalidArgument desc = tty and stderr cannot both be true")
+        return instance.container.attach(stdin=stdin)
 
     async def dial(self, pod: JSON, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to a port of a pod on its own 127.0.0.1. Raises ApiError when it is not running, and OSError."""
@@ -264,6 +273,11 @@ class NodeAgent:
         if sandbox is None:
             raise ApiError(404, "NotFound", f'pod not found ("{name_of(pod)}_{namespace_of(pod)}")')
         return await sandbox.dial(port)
+
+
+def _not_upgraded(why: str) -> ApiError:
+    """What the API server says of a stream that the kubelet refuses (apiserver's StreamTranslatorHandler)."""
+    return ApiError(500, "InternalError", f"Internal error occurred: unable to upgrade connection: {why}")
 
 
 def _container_status(pod: JSON, name: str) -> JSON:

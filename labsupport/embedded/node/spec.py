@@ -51,6 +51,9 @@ class ContainerSpec:
     uid: int = 0
     gid: int = 0
     read_only_root: bool = False
+    stdin: bool = False  # it gets a standard input, which those who attach write to; otherwise /dev/null
+    stdin_once: bool = False  # that input ends with the first who attached to it; otherwise never
+    tty: bool = False  # its streams are a terminal
 
 
 @dataclass(frozen=True)

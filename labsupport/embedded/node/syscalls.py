@@ -10,6 +10,7 @@ CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
 TIOCSPTLCK = 0x40045431  # ioctl on a pty's master: lock (1) or unlock (0) its slave
+TIOCGPTN = 0x80045430  # ioctl on a pty's master: the number of its slave in /dev/pts
 TIOCGPTPEER = 0x5441  # ioctl on a pty's master: a descriptor of its slave, without a path (Linux >= 4.13)
 
 _libc = ctypes.CDLL(None, use_errno=True)
