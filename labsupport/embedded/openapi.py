@@ -55,7 +55,6 @@ _ENUMS = {
 _CONVENTIONS = "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md"
 _OBJECT_METADATA = f"Standard object's metadata. More info: {_CONVENTIONS}#metadata"
 _LIST_METADATA = f"Standard list metadata. More info: {_CONVENTIONS}#types-kinds"
-_CONNECTED = ("exec", "attach", "portforward", "proxy")  # subresources that are streams
 
 
 def openapi_v3_index(served: ServedResources) -> JSON:
@@ -128,7 +127,7 @@ def _paths(resource: Resource) -> JSON:
 def _subresource(resource: Resource, name: str) -> JSON:
     kind = _definition_name(resource)
     if name in _CONNECTED:
-        return {verb: _operation(resource, "connect", "") for verb in ("get", "post")}
+        return {verb: _operation(resource, "connect", "", _CONNECTED[name]) for verb in ("get", "post")}
     if name == "log":
         return {"get": _operation(resource, "get", "")}
     if name == "scale":
@@ -166,6 +165,18 @@ _DELETE = [
     _query("orphanDependents", "boolean"),
     _query("propagationPolicy"),
 ]
+_STREAMS = [
+    _query("container"),
+    _query("stderr", "boolean"),
+    _query("stdin", "boolean"),
+    _query("stdout", "boolean"),
+    _query("tty", "boolean"),
+]
+_CONNECTED = {  # subresources that are streams
+    "exec": [_query("command"), *_STREAMS],
+    "attach": _STREAMS,
+    "portforward": [_query("ports", "integer")],
+}
 _LIST = [
     _query("allowWatchBookmarks", "boolean"),
     _query("continue"),

@@ -118,13 +118,14 @@ async def test_a_token_is_bound_to_a_pod_of_its_account_only(api: ApiServer, cal
     assert (await call("POST", f"{path}/default/token", request))[0] == 201
 
 
-async def test_who_only_reads_runs_no_commands(api: ApiServer, call: Client) -> None:
+@pytest.mark.parametrize("what", ["exec", "attach"])
+async def test_who_only_reads_runs_no_commands(api: ApiServer, call: Client, what: str) -> None:
     run_pod(api.registry, pod("web"))
-    grant(api.registry, "reader", user("ann"), rule("get", "pods/exec"))
-    path = "/api/v1/namespaces/default/pods/web/exec?command=exit&command=0&stdout=1"
+    grant(api.registry, "reader", user("ann"), rule("get", f"pods/{what}"))
+    path = f"/api/v1/namespaces/default/pods/web/{what}?command=exit&command=0&stdout=1"
     _, status = await call("GET", path, headers=ANN)
-    assert 'User "ann" cannot create resource "pods/exec"' in status["message"]
-    grant(api.registry, "runner", user("ann"), rule("create", "pods/exec"))
+    assert f'User "ann" cannot create resource "pods/{what}"' in status["message"]
+    grant(api.registry, "runner", user("ann"), rule("create", f"pods/{what}"))
     code, status = await call("GET", path, headers=ANN)
     assert code == 400, status  # allowed, and no WebSocket
 
