@@ -137,6 +137,17 @@ async def test_restart_policy_never_ends_in_a_phase(cluster: NodeCluster, code: 
     assert cluster.runtime.sandboxes[0].closed
 
 
+async def test_a_quick_command_with_stdin_is_never_said_to_run(cluster: NodeCluster) -> None:
+    cluster.create(pod_object(containers=[container(stdin=True)], restartPolicy="Never"))
+    await cluster.until(lambda: cluster.events("Started"))
+    cluster.runtime.containers[0].end(0)
+    await cluster.until(lambda: cluster.phase() == "Succeeded")
+    assert [step[:2] for step in steps(cluster)[-2:]] == [
+        ("Pending", "ContainerCreating"),
+        ("Succeeded", "Completed"),
+    ]
+
+
 async def test_on_failure_restarts_failures_only(cluster: NodeCluster) -> None:
     await cluster.running(pod_object(restartPolicy="OnFailure"))
     cluster.runtime.containers[0].end(1)

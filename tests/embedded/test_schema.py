@@ -214,6 +214,24 @@ def test_apply_finds_field_validation_on_the_patch_of_its_kind() -> None:
     assert "fieldValidation" in [p["name"] for p in patch["parameters"]]
 
 
+@pytest.mark.parametrize(
+    ("what", "parameters"),
+    [
+        ("exec", {"command", "container", "stderr", "stdin", "stdout", "tty"}),
+        ("attach", {"container", "stderr", "stdin", "stdout", "tty"}),
+        ("portforward", {"ports"}),
+    ],
+)
+def test_streams_have_their_parameters(what: str, parameters: set[str]) -> None:
+    document = schema.openapi_v3("", "v1", SERVED)
+    assert document is not None
+    connect = document["paths"][f"/api/v1/namespaces/{{namespace}}/pods/{{name}}/{what}"]
+    assert {verb: {p["name"] for p in connect[verb]["parameters"]} for verb in ("get", "post")} == {
+        "get": parameters,
+        "post": parameters,
+    }
+
+
 def test_the_published_schemas_are_left_as_they_are() -> None:
     before = json.dumps(definitions()["io.k8s.api.apps.v1.StatefulSet"])
     schema.openapi_v3("apps", "v1", SERVED)
