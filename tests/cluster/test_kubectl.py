@@ -75,9 +75,11 @@ def test_a_watch_prints_a_row_for_each_change(namespace: Namespace) -> None:
 
 
 def test_a_watch_shows_the_life_of_a_pod(namespace: Namespace) -> None:
+    namespace.apply(pod("listed", shell("exit 0"), nodeSelector={"no": "such"}))
     with typed(namespace, "get", "pods", "--watch") as lines:
-        namespace.apply(pod("one", shell("exit 0"), restartPolicy="Never"))
         assert lines.get(timeout=SECONDS).split() == ["NAME", "READY", "STATUS", "RESTARTS", "AGE"]
+        assert lines.get(timeout=SECONDS).startswith("listed ")  # what comes from here on is watched
+        namespace.apply(pod("one", shell("exit 0"), restartPolicy="Never"))
         statuses = []
         while not statuses or statuses[-1] != "Completed":
             name, _, status, *_ = lines.get(timeout=SECONDS).split()
