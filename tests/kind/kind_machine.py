@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import os
 import random
+import select
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +21,8 @@ from labsupport.embedded import launch_ports
 from labsupport.kind.backend import KindBackend
 
 SCRIPT = Path(__file__).with_name("stand_in.py")
+LAB = Path(sys.executable).parent / "lab"
+START = 60  # seconds that a start may take to the moment at which a stand-in hangs
 
 
 class Machine:
@@ -77,6 +81,26 @@ class Machine:
     def environment(self) -> dict[str, str]:
         """For the command `lab` on this machine."""
         return {**os.environ, "CLUSTER": "kind", "LAB_STATE": str(self.state), "LAB_KIND_CONFIG": str(self.config)}
+
+    @contextmanager
+    def hanging_start(self, moment: str) -> Iterator[subprocess.Popen[str]]:
+        """`lab up`, at the moment at which the stand-in hangs in that call; it is ended behind the block."""
+        for fifo in ("hanging", "never"):
+            os.mkfifo(self.home / fifo)
+        self.act(**{moment: {"hang": True}})
+        hanging = os.open(self.home / "hanging", os.O_RDONLY | os.O_NONBLOCK)
+        process = subprocess.Popen([LAB, "up"], env=self.environment, stderr=subprocess.PIPE, text=True)
+        try:
+            seen, _, _ = select.select([hanging], [], [], START)
+            if not seen:
+                process.kill()
+                pytest.fail(f"`lab up` never came to {moment}: {process.communicate(timeout=10)[1]}")
+            assert os.read(hanging, 10) == b"here\n"
+            yield process
+        finally:
+            os.close(hanging)
+            process.kill()
+            process.wait()
 
     def _write_config(self) -> None:
         """The course's configuration with ports that are free, kept for the lab behind the stand-in."""

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
@@ -49,11 +47,7 @@ def test_a_cluster_is_made_used_found_again_and_removed(machine: Machine) -> Non
 
 
 def test_an_interrupt_leaves_a_mark_and_the_next_start_begins_again(machine: Machine) -> None:
-    for fifo in ("hanging", "never"):
-        os.mkfifo(machine.home / fifo)
-    machine.act(kind_create={"hang": True})
-    with subprocess.Popen([LAB, "up"], env=machine.environment, stderr=subprocess.PIPE, text=True) as process:
-        assert (machine.home / "hanging").read_text() == "here\n"
+    with machine.hanging_start("kind create") as process:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -75,11 +69,7 @@ def test_an_interrupt_leaves_a_mark_and_the_next_start_begins_again(machine: Mac
 
 @pytest.mark.parametrize("moment", ["docker exec", "docker pull", "docker save", "kind load"])
 def test_an_interrupt_while_images_are_loaded_leaves_a_cluster_to_go_on_with(machine: Machine, moment: str) -> None:
-    for fifo in ("hanging", "never"):
-        os.mkfifo(machine.home / fifo)
-    machine.act(**{moment: {"hang": True}})
-    with subprocess.Popen([LAB, "up"], env=machine.environment, stderr=subprocess.PIPE, text=True) as process:
-        assert (machine.home / "hanging").read_text() == "here\n"
+    with machine.hanging_start(moment) as process:
         process.send_signal(signal.SIGINT)
         _, said = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -95,11 +85,7 @@ def test_an_interrupt_while_images_are_loaded_leaves_a_cluster_to_go_on_with(mac
 
 
 def test_a_killed_start_is_begun_again(machine: Machine) -> None:
-    for fifo in ("hanging", "never"):
-        os.mkfifo(machine.home / fifo)
-    machine.act(kind_create={"hang": True})
-    with subprocess.Popen([LAB, "up"], env=machine.environment) as process:
-        assert (machine.home / "hanging").read_text() == "here\n"
+    with machine.hanging_start("kind create") as process:
         process.kill()
     (machine.home / "never").write_text("")  # kind was not killed with it, and fails later
     machine.act()
