@@ -22,6 +22,7 @@ def done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(bootstrap, "PYTHON", tmp_path / ".venv" / "bin" / "python")
     monkeypatch.setattr(bootstrap, "_make_venv", lambda: (steps.append("make"), (tmp_path / ".venv").mkdir()))
     monkeypatch.setattr(bootstrap, "_pip", lambda *_, **__: steps.append("install"))
+    monkeypatch.setattr(bootstrap, "_compile", lambda: None)  # there is no Python in this environment
     (tmp_path / "pyproject.toml").write_text("[project]\n")
     return steps
 
