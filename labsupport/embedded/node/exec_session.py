@@ -158,6 +158,10 @@ def _tool(name: str) -> str:
     return shutil.which(name) or f"/usr/bin/{name}"
 
 
+# `kubectl cp` unpacks as root and hands the files to the uid they had at home; in here there is no other uid than one.
+_UNPACKING = {"TAR_OPTIONS": "--no-same-owner"}
+
+
 async def start_session(
     processes: Processes,
     pid: int,
@@ -170,6 +174,8 @@ async def start_session(
 ) -> ProcessSession:
     """Run a program in the namespaces of process `pid`. Raises StartError."""
     _check_program(pid, argv, env.get("PATH", PATH), working_dir)
+    if os.path.basename(argv[0]) == "tar":
+        env = {**_UNPACKING, **env}
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
 
         def owned(stack: contextlib.ExitStack, descriptor: int) -> int:
