@@ -94,6 +94,9 @@ def decode_metadata(metadata: Any) -> tuple[Any, list[str], list[str]]:
     return normal, decoder.unknown, decoder.errors
 
 
+_ZERO: dict[str, Any] = {"string": "", "struct": {}, "bool": False, **dict.fromkeys(_INTEGER_BITS, 0)}
+
+
 class _Decoder:
     """One walk over an object; collects what is wrong and returns the normal form."""
 
@@ -118,7 +121,11 @@ class _Decoder:
                 }
             case "array" if isinstance(value, list):
                 item = kind.item or ANY
-                return [self.value(v, item, struct, stack, f"{path}[{i}]") for i, v in enumerate(value)]
+                zero = _ZERO.get(item.kind)  # what Go makes of a null in a list
+                return [
+                    self.value(zero if v is None else v, item, struct, stack, f"{path}[{i}]")
+                    for i, v in enumerate(value)
+                ]
             case "schema" if isinstance(value, dict):
                 return self._struct(value, kind, stack, path)
             case "schema" if isinstance(value, (list, bool)):

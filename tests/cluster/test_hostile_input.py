@@ -132,6 +132,8 @@ def test_any_json_patch(raw: Raw, home: str, operations: Any) -> None:
 def test_any_bytes(raw: Raw, home: str, method: str, body: bytes, kind: str, accept: str) -> None:
     for start in (b"", b"k8s\0", b"{", b"\xff\xfe"):
         for path in (f"/api/v1/namespaces/{home}/configmaps", f"/api/v1/namespaces/{home}/configmaps/none"):
+            if method == "DELETE" and not path.endswith("none"):
+                continue  # a body `{}` counts instead of `?dryRun=All`, as upstream has it: all would be gone
             told = raw.ask(method, f"{path}?dryRun=All", start + body, Content_Type=kind, Accept=accept)
             if method != "HEAD":
                 check(told)

@@ -144,6 +144,14 @@ def test_nulls_leave_and_free_form_parts_stay() -> None:
     assert schema.normalize(config, resources.CONFIG_MAPS) == {"data": {"a": "", "b": "x"}}
 
 
+def test_a_null_in_a_list_is_the_zero_value() -> None:
+    metadata = {"name": "x", "finalizers": [None]}
+    obj = {"metadata": metadata, "spec": {"containers": [None, {"name": "a", "args": ["b", None]}]}}
+    normal, _ = schema.decode(obj, resources.PODS, "Strict")
+    assert normal["metadata"]["finalizers"] == [""]
+    assert normal["spec"]["containers"] == [{}, {"name": "a", "args": ["b", ""]}]
+
+
 def test_a_normal_object_stays_as_it_is() -> None:
     obj = container(image="redis:7", args=["--port", "6379"], ports=[{"containerPort": 6379, "name": "redis"}])
     assert schema.normalize(obj, resources.STATEFUL_SETS) == obj
