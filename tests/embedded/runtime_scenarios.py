@@ -479,7 +479,9 @@ async def a_container_with_a_terminal_is_controlled_by_it(lab: Lab) -> None:
     assert "45 123\r\n" in said and "/dev/pts/0\r\n" in said and "xterm\r\n" in said, said
     await session.write_stdin(b"sh -c 'echo a''sleep; exec sleep 100'\n")
     await heard(session, "\nasleep\r\n")
-    await session.write_stdin(b"\x03echo 'inter'rupted\n")
+    await session.write_stdin(b"\x03")
+    await heard(session, "$ ")  # the shell is back; what came with the interrupt it might have thrown away
+    await session.write_stdin(b"echo 'inter'rupted\n")
     await heard(session, "interrupted\r\n")
     await session.close()  # a terminal's input does not end with the client
     again = container.attach(stdin=True)
