@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from labsupport.embedded import field
@@ -87,12 +86,12 @@ class IngressKind(Kind):
         for index, entry in enumerate(_load_balancers(new)):
             path = f"status.loadBalancer.ingress[{index}]"
             address, host = entry.get("ip"), entry.get("hostname")
-            if address and not _is_address(address):
+            if address and not names.is_address(address):
                 why = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"
                 errors.append(field.invalid(f"{path}.ip", address, why))
             if host:
                 errors += formatted(host, names.subdomain(host), f"{path}.hostname")
-                if _is_address(host):
+                if names.is_address(host):
                     errors.append(field.invalid(f"{path}.hostname", host, _NOT_AN_ADDRESS))
         return errors
 
@@ -133,7 +132,7 @@ def _hosts(rules: list[JSON]) -> str:
 def _rule_errors(rule: JSON, path: str) -> list[FieldError]:
     errors: list[FieldError] = []
     if host := rule.get("host"):
-        if _is_address(host):
+        if names.is_address(host):
             errors.append(field.invalid(f"{path}.host", host, _NOT_AN_ADDRESS))
         errors += _host_errors(host, f"{path}.host")
     if (http := rule.get("http")) is not None:
@@ -195,11 +194,3 @@ def _backend_errors(backend: JSON, path: str) -> list[FieldError]:
 
 def _host_errors(host: str, path: str) -> list[FieldError]:
     return formatted(host, names.wildcard_subdomain(host) if "*" in host else names.subdomain(host), path)
-
-
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from ipaddress import ip_address
 
 NameRule = Callable[[str, bool], list[str]]
 
@@ -57,6 +58,15 @@ def _mismatch(text: str, pattern: str, *examples: str) -> str:
 
 def _too_long(value: str, limit: int) -> list[str]:
     return [f"must be no more than {limit} bytes"] if len(value.encode()) > limit else []
+
+
+def is_address(text: str) -> bool:
+    """Whether a text is an address of IPv4 or IPv6."""
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def label(value: str) -> list[str]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
 from typing import Any
 
 from labsupport.embedded import field
@@ -141,11 +140,9 @@ def _cluster_ips(spec: JSON, kind: str) -> list[FieldError]:
 
 
 def _ip(value: Any, path: str) -> list[FieldError]:
-    try:
-        ip_address(value)
-    except ValueError:
-        return [field.invalid(path, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
-    return []
+    if names.is_address(value):
+        return []
+    return [field.invalid(path, value, "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)")]
 
 
 def _node_ports(kind: str, ports: list[JSON]) -> list[FieldError]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from ipaddress import IPv4Address, ip_address
+from ipaddress import IPv4Address
 
 import dns.name
 import dns.rcode
@@ -24,6 +24,7 @@ import dns.rdatatype
 import dns.rrset
 
 from labsupport.embedded import settings
+from labsupport.embedded.kinds import names
 from labsupport.embedded.network.service_index import Port, Service, ServiceIndex, ServiceKey
 
 SCHEMA_VERSION = "1.1.0"  # of the specification, as TXT at dns-version.<zone>
@@ -293,13 +294,7 @@ def _absolute(host: str) -> str:
     return host if host.endswith(".") else host + "."
 
 
-@lru_cache(4096)
-def _is_address(text: str) -> bool:
-    try:
-        ip_address(text)
-    except ValueError:
-        return False
-    return True
+_is_address = lru_cache(4096)(names.is_address)
 
 
 @lru_cache(4096)
