@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 import time
 from collections.abc import Callable, Coroutine
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from labsupport.embedded.node.runtime import Container
 
 LEAST_GRACE = 2.0  # seconds between TERM and KILL that a container gets even after a long preStop hook
+QUICK_SECONDS = 0.3  # until a container with stdin is said to run; by then many a command has ended
 PROBES = {"Startup": "startupProbe", "Liveness": "livenessProbe", "Readiness": "readinessProbe"}
 
 # (type, reason, message) of an event about the container.
@@ -130,6 +132,12 @@ class ContainerInstance:
     async def wait(self) -> None:
         """Wait until it has ended and on_exit was called."""
         await self._exited.wait()
+
+    async def settle(self) -> None:
+        """See first whether it is a quick command: `kubectl run -i` attaches to what is said to run, which fails when
+        that has ended, and reads the log of what has ended. A kubelet looks once a second (PLEG), and says the same."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.wait(), QUICK_SECONDS)
 
     async def _watch(self) -> None:
         status = await self.container.wait()

@@ -41,7 +41,6 @@ log = logging.getLogger(__name__)
 
 RETRY_FIRST = 0.5  # seconds until volumes or the sandbox are tried again, doubling up to RETRY_MOST
 RETRY_MOST = 122.0
-QUICK_SECONDS = 0.3  # until a container with stdin is said to run; by then many a command has ended
 
 
 class PodWorker:
@@ -313,15 +312,9 @@ class PodWorker:
             self.publish()
             await self._post_start(instance, event)
         if spec.get("stdin"):
-            await self._settle(instance)
+            await instance.settle()
         if not instance.exited:
             self._begin_probing(instance, state)
-
-    async def _settle(self, instance: ContainerInstance) -> None:
-        """See first whether it is a quick command: `kubectl run -i` attaches to what is said to run, which fails when
-        that has ended, and reads the log of what has ended. A kubelet looks once a second (PLEG), and says the same."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(instance.wait(), QUICK_SECONDS)
 
     async def _post_start(self, instance: ContainerInstance, event: Callable[[str, str, str], None]) -> None:
         """Run the hook, but not beyond the pod's deletion; the other containers wait for it."""
