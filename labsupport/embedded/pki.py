@@ -10,7 +10,6 @@ import base64
 import datetime as dt
 import ipaddress
 import os
-import secrets
 import shutil
 import ssl
 import tempfile
@@ -28,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from labsupport.certificates import builder, issued_by, key_usage
 from labsupport.embedded import settings
 from labsupport.embedded.objects import JSON
 
@@ -182,9 +182,9 @@ def _fill(directory: Path) -> None:
     ca_key = ec.generate_private_key(ec.SECP256R1())
     ca_name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kubernetes")])
     ca = (
-        _builder(ca_name, ca_name, ca_key)
+        builder(ca_name, ca_name, ca_key, _LIFETIME)
         .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        .add_extension(key_usage(signs_certificates=True), critical=True)
         .sign(ca_key, hashes.SHA256())
     )
     _write_pair(directory, "ca", ca, ca_key)
@@ -193,12 +193,12 @@ def _fill(directory: Path) -> None:
     names: list[x509.GeneralName] = [x509.DNSName(name) for name in _SERVER_NAMES]
     names += [x509.IPAddress(ipaddress.ip_address(address)) for address in _SERVER_ADDRESSES]
     server = (
-        _builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")]), ca_name, server_key)
+        builder(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "kube-apiserver")]), ca_name, server_key, _LIFETIME)
         .add_extension(x509.SubjectAlternativeName(names), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(_authority(ca_key), critical=False)
+        .add_extension(key_usage(signs_certificates=False), critical=True)
+        .add_extension(issued_by(ca_key), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
     _write_pair(directory, "apiserver", server, server_key)
@@ -207,47 +207,15 @@ def _fill(directory: Path) -> None:
     subject = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, group) for group in ADMIN_GROUPS]
     subject.append(x509.NameAttribute(NameOID.COMMON_NAME, ADMIN_NAME))
     admin = (
-        _builder(x509.Name(subject), ca_name, admin_key)
+        builder(x509.Name(subject), ca_name, admin_key, _LIFETIME)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(_key_usage(signs_certificates=False), critical=True)
-        .add_extension(_authority(ca_key), critical=False)
+        .add_extension(key_usage(signs_certificates=False), critical=True)
+        .add_extension(issued_by(ca_key), critical=False)
         .sign(ca_key, hashes.SHA256())
     )
     _write_pair(directory, "admin", admin, admin_key)
     _write(directory / "sa.key", _private_pem(ec.generate_private_key(ec.SECP256R1())))
-
-
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    now = dt.datetime.now(dt.UTC)
-    return (
-        x509.CertificateBuilder()
-        .subject_name(subject)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(secrets.randbits(127) | 1)
-        .not_valid_before(now - dt.timedelta(minutes=5))  # clocks of a host and its virtual machines differ
-        .not_valid_after(now + _LIFETIME)
-        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
-    )
-
-
-def _authority(ca_key: ec.EllipticCurvePrivateKey) -> x509.AuthorityKeyIdentifier:
-    return x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key())
-
-
-def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
-    return x509.KeyUsage(
-        digital_signature=True,
-        content_commitment=False,
-        key_encipherment=False,
-        data_encipherment=False,
-        key_agreement=False,
-        key_cert_sign=signs_certificates,
-        crl_sign=signs_certificates,
-        encipher_only=False,
-        decipher_only=False,
-    )
 
 
 def _write_pair(directory: Path, name: str, certificate: x509.Certificate, key: ec.EllipticCurvePrivateKey) -> None:
