@@ -186,6 +186,8 @@ def _open(options: argparse.Namespace) -> int:
     command = [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1", f"--notebook-dir={notebook.parent}"]
     command.append(f"--LabApp.default_url=/lab/tree/{notebook.name}")  # so that the printed address leads there too
     command.append(f"--LabApp.app_settings_dir={_SETTINGS}")
+    tornado = json.dumps({"static_custom_path": [str(_SETTINGS / "custom")]})  # Jupyter has no option for it
+    command += ["--LabApp.custom_css=True", f"--ServerApp.tornado_settings={tornado}"]
     if os.geteuid() == 0:
         command.append("--allow-root")  # Jupyter warns of it by refusing; here it listens on loopback, with a token
     if options.no_browser or not _has_browser():

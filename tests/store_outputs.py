@@ -3,7 +3,8 @@
 It runs each notebook on the lab's cluster (`lab up` first) and writes what came out, in a form that does not
 change without a reason: fixed kernelspec, no timings, no widget state, execution counts from 1. Outputs that
 equal the stored ones after sanitizing, and those of cells tagged nbval-ignore-output whose source is as in the
-last commit, stay as they are, so a second run gives the same file. A failing cell stores nothing.
+last commit, stay as they are, so a second run gives the same file. A failing cell stores nothing. Outputs are
+stored folded: in JupyterLab a cell that runs shows its own, and ours only to who clicks on the three dots.
 """
 
 from __future__ import annotations
@@ -71,6 +72,9 @@ def tidy(notebook: NotebookNode) -> None:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = merged(cell.outputs)
+            cell.metadata.pop("jupyter", None)
+            if cell.outputs:  # nobody should read the outcome before having predicted it
+                cell.metadata["jupyter"] = NotebookNode(outputs_hidden=True)
 
 
 def merged(outputs: list[NotebookNode]) -> list[NotebookNode]:
@@ -103,6 +107,9 @@ def keep_equal(after: NotebookNode, before: NotebookNode, head: dict[str, Any]) 
             )
         ):
             cell.outputs = old.outputs
+            for output in cell.outputs:
+                if output.output_type == "execute_result":
+                    output.execution_count = cell.execution_count
             continue
         changed += 1
     return changed

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 import math
 import re
 import statistics
@@ -82,7 +83,20 @@ def test_it_is_valid_and_has_the_fixed_metadata_and_nothing_else(notebook: Noteb
     assert (notebook.nbformat, notebook.nbformat_minor) == (4, 5)
     assert notebook.metadata == {"kernelspec": KERNELSPEC, "language_info": {"name": "python"}}
     for cell in notebook.cells:
-        assert set(cell.metadata) <= {"tags"}, f"{cell.id}: {dict(cell.metadata)}"
+        assert set(cell.metadata) <= {"tags", "jupyter"}, f"{cell.id}: {dict(cell.metadata)}"
+
+
+def test_stored_outputs_are_folded_so_that_nobody_reads_them_before_predicting(notebook: NotebookNode) -> None:
+    for cell in notebook.cells:
+        folded = cell.metadata.get("jupyter")
+        assert folded == ({"outputs_hidden": True} if cell.get("outputs") else None), cell.id
+
+
+def test_a_hint_stands_with_its_own_exercise(notebook: NotebookNode) -> None:
+    for cell, after in itertools.pairwise(notebook.cells):
+        if "<summary>A hint</summary>" in cell.source:
+            assert cell.source.endswith("</details>") and "**Exercise" in cell.source, cell.id
+            assert CHECK.search(after.source), f"{cell.id}: the next cell is not the exercise's own"
 
 
 def test_cell_ids_are_unique_and_speak(notebook: NotebookNode) -> None:
