@@ -98,15 +98,11 @@ def keep_equal(after: NotebookNode, before: NotebookNode, head: dict[str, Any]) 
             continue
         old = stored.get(cell.id)
         ignored = "nbval-ignore-output" in cell.metadata.get("tags", [])
-        if (
-            old is not None
-            and old.get("outputs")
-            and (
-                sanitized(old.outputs, rules) == sanitized(cell.outputs, rules)
-                or (ignored and head.get(cell.id) == cell.source)
-            )
+        if old is not None and (
+            sanitized(old.get("outputs", []), rules) == sanitized(cell.outputs, rules)
+            or (ignored and old.get("outputs") and head.get(cell.id) == cell.source)
         ):
-            cell.outputs = old.outputs
+            cell.outputs = old.get("outputs", [])
             for output in cell.outputs:
                 if output.output_type == "execute_result":
                     output.execution_count = cell.execution_count

@@ -168,6 +168,14 @@ def test_code_is_python_in_short_cells(notebook: NotebookNode, file: Path) -> No
     assert sum(length > MOST_LINES for length in lengths) <= math.ceil(0.1 * len(lengths)), sorted(lengths)
 
 
+def test_a_manifest_that_is_shown_fits_the_page(notebook: NotebookNode) -> None:
+    for cell in code_cells(notebook):
+        for output in cell.outputs:
+            for line in output.get("data", {}).get("text/markdown", "").splitlines():
+                breakable = len(line.split()) > 2  # a key and one long value have to stand as they are
+                assert len(line) <= WIDEST or not breakable, f"{cell.id}: {line}"
+
+
 def test_one_title_at_the_top(notebook: NotebookNode, file: Path) -> None:
     titles = re.findall(r"^# .*", prose(notebook), re.MULTILINE)
     assert len(titles) == 1 and notebook.cells[0].source.startswith(f"# {number(file)} · "), titles
