@@ -1,8 +1,9 @@
-"""port-forward: TCP connections into a pod, carried by one WebSocket.
+"""port-forward: TCP connections into a pod, carried by one of the client's.
 
-Two dialects. kubectl tunnels SPDY/3.1 (upstream: client-go tools/portforward, KEP-4006): a pair of streams for each
-connection, one for errors and one for data. The Python client has two channels for each port and one connection on
-each (upstream: kubelet pkg/cri/streaming/portforward/websocket.go).
+Two dialects. client-go speaks SPDY/3.1: a pair of streams for each connection, one for errors and one for data.
+kubectl has it in a WebSocket (upstream: client-go tools/portforward, KEP-4006), k9s without. Other clients have two
+channels of a WebSocket for each port and one connection on each (upstream: kubelet
+pkg/cri/streaming/portforward/websocket.go).
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from dataclasses import dataclass, field
 from aiohttp import WSMsgType, web
 
 from labsupport.embedded.errors import ApiError, bad_request
-from labsupport.embedded.http import spdy, websocket
+from labsupport.embedded.http import spdy, spdy_upgrade, websocket
 from labsupport.embedded.http.call import Call
+from labsupport.embedded.http.channels import PROTOCOLS, Channels
 from labsupport.embedded.http.reading import namespace
+from labsupport.embedded.http.spdy_streams import Event, SpdyStreams
 from labsupport.embedded.objects import JSON, name_of, uid_of
 
-TUNNEL, V4 = "SPDY/3.1+portforward.k8s.io", "v4.channel.k8s.io"
+TUNNEL, SPDY = "SPDY/3.1+portforward.k8s.io", "portforward.k8s.io"
 _CHUNK = 1 << 16  # bytes read at once from a pod
 _WAITING = 64  # pieces that may wait for a pod to read them; then the whole tunnel waits
 
@@ -45,16 +48,19 @@ async def forward(call: Call) -> web.StreamResponse:
     pod = call.registry.get(call.resource, namespace(call), call.target.name)
     if not pod.get("spec", {}).get("nodeName"):
         raise bad_request(f"pod {name_of(pod)} does not have a host assigned")
-    socket = websocket.requested(call, (TUNNEL, V4), largest=2 * spdy.LARGEST_FRAME)
+    if spdy_upgrade.is_requested(call):
+        return await spdy_upgrade.serve(call, (SPDY,), _Tunnel(call, pod).run)
+    socket = websocket.requested(call, (TUNNEL, *PROTOCOLS), largest=2 * spdy.LARGEST_FRAME)
     offered = call.request.headers.get("Sec-WebSocket-Protocol", "")
     ports = [] if TUNNEL in offered else _ports(call.request.query.getall("ports", []))
 
     async def talk(socket: web.WebSocketResponse) -> None:
+        if socket.ws_protocol != TUNNEL:
+            await _channels(call, pod, Channels(socket), ports)
+            return
+        pieces = (message.data async for message in socket if message.type == WSMsgType.BINARY)
         try:
-            if socket.ws_protocol == TUNNEL:
-                await _Tunnel(call, pod, socket).run()
-            else:
-                await _channels(call, pod, socket, ports)
+            await _Tunnel(call, pod).run(SpdyStreams(pieces, socket.send_bytes))
         except spdy.SpdyError as error:
             await socket.close(code=1002, message=str(error).encode()[:120])
 
@@ -118,35 +124,30 @@ async def _to_pod(connection: Connection, writer: asyncio.StreamWriter) -> None:
 
 
 class _Tunnel:
-    """The connections of one kubectl."""
+    """The connections of one client of SPDY."""
 
-    def __init__(self, call: Call, pod: JSON, socket: web.WebSocketResponse) -> None:
+    def __init__(self, call: Call, pod: JSON) -> None:
         self._call = call
         self._pod = pod
-        self._socket = socket
-        self._writer = spdy.Writer()
         self._errors: dict[str, int] = {}  # request -> its stream for errors
         self._connections: dict[int, Connection] = {}  # by stream for data
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
-    async def run(self) -> None:
+    async def run(self, streams: SpdyStreams) -> None:
         """Until the client leaves. Raises SpdyError, ConnectionError."""
-        reader = spdy.Reader()
         try:
-            async for message in self._socket:
-                if message.type == WSMsgType.BINARY:
-                    for event in reader.feed(message.data):
-                        await self._take(event)
+            async for event in streams.events():
+                await self._take(streams, event)
         finally:
             tasks = tuple(self._tasks.values())
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _take(self, event: spdy.Event) -> None:
+    async def _take(self, streams: SpdyStreams, event: Event) -> None:
         match event:
             case spdy.Opened():
-                await self._open(event)
+                await self._open(streams, event)
             case spdy.Data() if event.stream in self._connections:
                 incoming = self._connections[event.stream].incoming
                 if event.data:
@@ -155,10 +156,8 @@ class _Tunnel:
                     await incoming.put(None)
             case spdy.Reset() if event.stream in self._tasks:
                 self._tasks[event.stream].cancel()
-            case spdy.Ping():
-                await self._socket.send_bytes(self._writer.ping(event.number))
 
-    async def _open(self, event: spdy.Opened) -> None:
+    async def _open(self, streams: SpdyStreams, event: spdy.Opened) -> None:
         headers, request = event.headers, event.headers.get("requestid", "")
         kind = headers.get("streamtype")
         try:
@@ -166,26 +165,26 @@ class _Tunnel:
         except ValueError:
             port = 0
         if not port or kind not in ("error", "data") or (kind == "data" and request not in self._errors):
-            await self._socket.send_bytes(self._writer.reset(event.stream, spdy.REFUSED_STREAM))
+            await streams.refuse(event.stream)
             return
-        await self._socket.send_bytes(self._writer.reply(event.stream))
+        await streams.accept(event.stream)
         if kind == "error":
             self._errors[request] = event.stream
             return
         connection = self._connections[event.stream] = Connection(port)
         if event.ended:
             connection.incoming.put_nowait(None)
-        task = asyncio.create_task(self._serve(event.stream, self._errors.pop(request), connection))
+        task = asyncio.create_task(self._serve(streams, event.stream, self._errors.pop(request), connection))
         self._tasks[event.stream] = task
 
-    async def _serve(self, stream: int, errors: int, connection: Connection) -> None:
+    async def _serve(self, streams: SpdyStreams, stream: int, errors: int, connection: Connection) -> None:
         async def send(data: bytes) -> None:
-            await self._socket.send_bytes(self._writer.data(stream, data))
+            await streams.send(stream, data)
 
         try:
             wrong = await _carry(self._call, self._pod, connection, send)
-            await self._socket.send_bytes(self._writer.data(errors, wrong.encode(), end=True))
-            await self._socket.send_bytes(self._writer.data(stream, b"", end=True))
+            await streams.send(errors, wrong.encode(), end=True)
+            await streams.send(stream, b"", end=True)
         except ConnectionError:
             pass  # the client has gone: the reader notices
         finally:
@@ -194,27 +193,24 @@ class _Tunnel:
                 connection.incoming.get_nowait()
 
 
-async def _channels(call: Call, pod: JSON, socket: web.WebSocketResponse, ports: list[int]) -> None:
+async def _channels(call: Call, pod: JSON, channels: Channels, ports: list[int]) -> None:
     """Two channels for each port: data on the even one, errors on the odd one; first of all they name their port."""
     connections = [Connection(port) for port in ports]
     for channel in range(2 * len(ports)):
-        await socket.send_bytes(bytes([channel]) + struct.pack("<H", ports[channel // 2]))
+        await channels.send(channel, struct.pack("<H", ports[channel // 2]))
 
     async def serve(number: int) -> None:
         async def send(data: bytes) -> None:
-            await socket.send_bytes(bytes([2 * number]) + data)
+            await channels.send(2 * number, data)
 
         wrong = await _carry(call, pod, connections[number], send)
         if wrong:
-            await socket.send_bytes(bytes([2 * number + 1]) + wrong.encode())
+            await channels.send(2 * number + 1, wrong.encode())
 
     async def read() -> None:
-        async for message in socket:
-            if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
-                continue
-            data = message.data if message.type == WSMsgType.BINARY else message.data.encode()
-            if data and data[0] % 2 == 0 and data[0] < 2 * len(ports) and data[1:]:
-                await connections[data[0] // 2].incoming.put(data[1:])
+        async for channel, data in channels.messages():
+            if channel % 2 == 0 and channel < 2 * len(ports) and data:
+                await connections[channel // 2].incoming.put(data)
 
     reading = asyncio.ensure_future(read())
     serving = asyncio.gather(*(serve(number) for number in range(len(ports))))

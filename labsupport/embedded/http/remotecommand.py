@@ -1,7 +1,6 @@
-"""exec and attach over WebSocket: channels in one connection, a Status at its end.
+"""exec and attach: the streams of a program in one connection, a Status at its end.
 
-Upstream: apimachinery pkg/util/remotecommand/constants.go, kubelet pkg/cri/streaming/remotecommand/websocket.go.
-Each message begins with a byte that names its channel. v5 adds byte 255 + channel: that channel ends (half close).
+Upstream: kubelet pkg/cri/streaming/remotecommand.
 """
 
 from __future__ import annotations
@@ -13,20 +12,29 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import orjson
-from aiohttp import WSMsgType, web
+from aiohttp import web
 
 from labsupport.embedded.errors import ApiError, bad_request
-from labsupport.embedded.http import websocket
+from labsupport.embedded.http import spdy_upgrade, websocket
 from labsupport.embedded.http.call import Call
+from labsupport.embedded.http.channels import V4, Channels
 from labsupport.embedded.http.containers import all_containers, choose, default_container
 from labsupport.embedded.http.options import boolean
 from labsupport.embedded.http.reading import namespace
+from labsupport.embedded.http.remote_streams import (
+    CLOSE,
+    ERROR,
+    RESIZE,
+    STDIN,
+    WEBSOCKET_PROTOCOLS,
+    ChannelsRemote,
+    RemoteStreams,
+    SpdyRemote,
+)
 from labsupport.embedded.http.responses import internal_error, success
 from labsupport.embedded.objects import JSON, name_of
 from labsupport.embedded.podruntime import STDERR, STDOUT, StreamSession
 
-V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
-STDIN, ERROR, RESIZE, CLOSE = 0, 3, 4, 255
 _LARGEST_MESSAGE = 16 << 20  # bytes; clients send stdin in pieces of some 32 KiB
 
 log = logging.getLogger(__name__)
@@ -89,31 +97,36 @@ async def _serve(call: Call, wanted: Wanted, open_session: Open) -> web.StreamRe
         raise bad_request("you must specify at least 1 of stdin, stdout, stderr")
     if not wanted.pod.get("spec", {}).get("nodeName"):
         raise bad_request(f"pod {name_of(wanted.pod)} does not have a host assigned")
-    socket = websocket.requested(call, (V5, V4), largest=_LARGEST_MESSAGE)
+    channels = {channel for channel, on in ((STDOUT, wanted.stdout), (STDERR, wanted.stderr)) if on}
 
-    async def talk(socket: web.WebSocketResponse) -> None:
-        channels = {channel for channel, on in ((STDOUT, wanted.stdout), (STDERR, wanted.stderr)) if on}
-        await socket.send_bytes(bytes([min(channels, default=ERROR)]))  # tells the client that it is heard
+    async def talk(streams: RemoteStreams) -> None:
+        await streams.begin()
         try:
-            status = await _session(socket, open_session, channels, stdin=wanted.stdin)
+            status = await _session(streams, open_session, channels, stdin=wanted.stdin)
         except ConnectionError:
             raise
         except Exception as error:
             log.exception("%s of %s", call.target.subresource, name_of(wanted.pod))
             status = internal_error(error).status()
-        await socket.send_bytes(bytes([ERROR]) + orjson.dumps(status))
+        await streams.end(status)
 
-    return await websocket.serve(call, socket, talk)
+    if spdy_upgrade.is_requested(call):
+        named = {STDIN: wanted.stdin, STDOUT: wanted.stdout, STDERR: wanted.stderr, RESIZE: wanted.tty}
+        asked = {ERROR, *(channel for channel, on in named.items() if on)}
+        return await spdy_upgrade.serve(call, (V4,), lambda streams: talk(SpdyRemote(streams, asked)))
+    first = min(channels, default=ERROR)
+    socket = websocket.requested(call, WEBSOCKET_PROTOCOLS, largest=_LARGEST_MESSAGE)
+    return await websocket.serve(call, socket, lambda socket: talk(ChannelsRemote(Channels(socket), first)))
 
 
-async def _session(socket: web.WebSocketResponse, open_session: Open, channels: set[int], *, stdin: bool) -> JSON:
+async def _session(streams: RemoteStreams, open_session: Open, channels: set[int], *, stdin: bool) -> JSON:
     """Carry the streams of a session until it ends; the Status that tells how."""
     try:
         session = await open_session()
     except ApiError as error:
         return error.status()
-    reading = asyncio.ensure_future(_read(socket, session, stdin=stdin, half_close=socket.ws_protocol == V5))
-    writing = asyncio.ensure_future(_write(socket, session, channels))
+    reading = asyncio.ensure_future(_read(streams, session, stdin=stdin))
+    writing = asyncio.ensure_future(_write(streams, session, channels))
     ended = False
     try:
         await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
@@ -132,30 +145,21 @@ async def _session(socket: web.WebSocketResponse, open_session: Open, channels: 
                 await session.close()
 
 
-async def _write(socket: web.WebSocketResponse, session: StreamSession, channels: set[int]) -> None:
+async def _write(streams: RemoteStreams, session: StreamSession, channels: set[int]) -> None:
     async for channel, data in session.output():
         if channel in channels and data:
-            await socket.send_bytes(bytes([channel]) + data)
+            await streams.send(channel, data)
 
 
-async def _read(socket: web.WebSocketResponse, session: StreamSession, *, stdin: bool, half_close: bool) -> None:
+async def _read(streams: RemoteStreams, session: StreamSession, *, stdin: bool) -> None:
     """Carry stdin and sizes to the program until the client leaves."""
-    async for message in socket:
-        if message.type == WSMsgType.BINARY:
-            data: bytes = message.data
-        elif message.type == WSMsgType.TEXT:
-            data = message.data.encode()  # the Python client sends text as text
-        else:
-            continue
-        if not data:
-            continue
-        channel, rest = data[0], data[1:]
+    async for channel, data in streams.events():
         if channel == STDIN and stdin:
-            if rest:
-                await session.write_stdin(rest)
+            if data:
+                await session.write_stdin(data)
         elif channel == RESIZE:
-            _resize(session, rest)
-        elif channel == CLOSE and half_close and rest == bytes([STDIN]) and stdin:
+            _resize(session, data)
+        elif channel == CLOSE and data == bytes([STDIN]) and stdin:
             await session.close_stdin()
 
 
