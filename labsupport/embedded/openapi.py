@@ -120,6 +120,8 @@ def _paths(resource: Resource) -> JSON:
     if resource.namespaced and "list" in verbs:
         paths[f"{root}/{resource.plural}"] = {"get": _operation(resource, "list", kind + "List", _LIST)}
     for name in resource.subresources:
+        if name == "proxy":
+            continue
         paths[f"{one}/{name}"] = {"parameters": named, **_subresource(resource, name)}
     return paths
 

@@ -95,9 +95,9 @@ PODS = Resource(
     True,
     ("po",),
     ("all",),
-    ("status", "log", "exec", "attach", "portforward", "binding", "eviction"),
+    ("status", "log", "exec", "attach", "portforward", "proxy", "binding", "eviction"),
 )
-SERVICES = Resource("", "v1", "services", "Service", True, ("svc",), ("all",), ("status",))
+SERVICES = Resource("", "v1", "services", "Service", True, ("svc",), ("all",), ("status", "proxy"))
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", True, ("ep",))
 CONFIG_MAPS = Resource("", "v1", "configmaps", "ConfigMap", True, ("cm",))
 SECRETS = Resource("", "v1", "secrets", "Secret")

@@ -19,6 +19,7 @@ from labsupport.embedded.http import (
     impersonation,
     logs,
     portforward,
+    proxying,
     reading,
     remotecommand,
     reviews,
@@ -76,14 +77,13 @@ _SUBRESOURCES: dict[str, dict[str, Handler]] = {
     "exec": {"get": remotecommand.run, "create": remotecommand.run},
     "attach": {"get": remotecommand.attach, "create": remotecommand.attach},
     "portforward": {"get": portforward.forward, "create": portforward.forward},
+    "proxy": dict.fromkeys(("get", "create", "update", "patch", "delete"), proxying.forward),
 }
 # What real clusters serve and this one does not yet, said by name instead of by a bare 404.
 _NOT_SERVED = {
     ("pods", "ephemeralcontainers"): "ephemeral containers: use kubectl exec",
     ("pods", "resize"): "resizing pods in place",
-    ("pods", "proxy"): "the API server proxy",
-    ("services", "proxy"): "the API server proxy",
-    ("nodes", "proxy"): "the API server proxy",
+    ("nodes", "proxy"): "the API of the kubelets",
 }
 
 

@@ -123,7 +123,8 @@ def parse_target(method: str, parts: list[str], served: ServedResources, *, watc
     elif rest[0] == "namespaces" and len(rest) > 2:
         namespace, within, rest = rest[1], True, rest[2:]
     plural, name = rest[0], rest[1] if len(rest) > 1 else ""
-    subresource = "/".join(rest[2:])
+    # Below a proxy everything is the other server's own path; elsewhere it makes a subresource that nobody serves.
+    subresource = "proxy" if rest[2:3] == ["proxy"] else "/".join(rest[2:])
     verbs = _OBJECT_VERBS if name else _COLLECTION_VERBS
     verb = verbs.get(method, "")
     if watching and verb in ("get", "list") and not subresource:

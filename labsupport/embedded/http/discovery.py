@@ -198,6 +198,8 @@ def _response_kind(group: str, version: str, kind: str) -> JSON:
 
 
 def _subresource(resource: Resource, name: str) -> tuple[tuple[str, str, str], tuple[str, ...]]:
+    if name == "proxy":
+        return ("", "v1", f"{resource.kind}ProxyOptions"), ("create", "delete", "get", "patch", "update")
     own = (resource.group, resource.version, resource.kind)
     return _SUBRESOURCES.get(name, (own, _SUBRESOURCE_VERBS.get(name, _STATUS_VERBS)))
 
