@@ -131,7 +131,7 @@ async def test_a_body_in_a_broken_encoding_is_400(api: ApiServer, call: Client) 
         ("POST", f"{MAPS}/one", 405),
         ("OPTIONS", MAPS, 405),
         ("POST", "/version", 405),
-        ("POST", "/api/v1/namespaces/default/pods/one/proxy", 501),
+        ("GET", "/api/v1/nodes/lab-worker/proxy/pods", 501),
         ("GET", "/api/v1/namespaces/default/pods/one/nothing", 404),
     ],
 )
