@@ -20,6 +20,7 @@ from pathlib import Path
 from labsupport.embedded.node import images
 from labsupport.embedded.node.container_log import read_log
 from labsupport.embedded.node.process import Streams
+from labsupport.embedded.node.rootfs import RootFilesystem
 from labsupport.embedded.node.runtime import Container, ContainerSpec, Mount, Runtime, Sandbox, StartError
 from labsupport.embedded.node.spec import ExitStatus
 from labsupport.embedded.podruntime import LogOptions
@@ -142,6 +143,44 @@ async def a_program_that_does_not_exist_is_a_start_error(lab: Lab) -> None:
         await lab.run("busybox", "/nosuch")
     with raises(StartError, "permission denied"):
         await lab.run("busybox", "/etc/passwd")
+
+
+async def a_link_put_in_a_volumes_place_before_the_start_is_a_start_error(lab: Lab) -> None:
+    volume, secret = lab.directory / "swapped/volume", lab.directory / "secret"
+    volume.mkdir(parents=True)
+    secret.mkdir()
+    (secret / "volume").mkdir()
+    spec = lab.spec("busybox", "ls", "/x", mounts=(Mount(volume, "/x"),))
+    volume.rmdir()
+    for place in (volume, volume.parent):
+        if place.exists():
+            place.rmdir()
+        place.symlink_to(secret)
+        with raises(StartError, "Too many levels of symbolic links"):
+            await lab.runtime.run(await lab.sandbox(), spec)
+        place.unlink()
+
+
+async def a_volume_swapped_while_the_sandbox_is_made_is_not_shown(lab: Lab) -> None:
+    """bwrap mounts by name and compares: what another has put there in between ends the start."""
+    volume, other = lab.directory / "raced", lab.directory / "other"
+    for directory in (volume, other):
+        directory.mkdir()
+    (other / "secret").touch()
+    options = RootFilesystem.options
+
+    def swap_after(root: RootFilesystem, files: list[int]) -> list[str]:
+        found = options(root, files)
+        volume.rename(lab.directory / "gone")
+        volume.symlink_to(other)
+        return found
+
+    RootFilesystem.options = swap_after
+    try:
+        text, _ = await lab.output("ls", "/x", mounts=(Mount(volume, "/x"),))
+    finally:
+        RootFilesystem.options = options
+    assert text == "", text
 
 
 async def a_volume_that_does_not_exist_is_a_start_error(lab: Lab) -> None:

@@ -12,7 +12,7 @@ from node_cluster import container, new_registry, pod_object
 
 from labsupport.embedded.node.environment import ConfigError, Placement
 from labsupport.embedded.node.projected_files import VolumeError
-from labsupport.embedded.node.volumes import PodVolumes, uses
+from labsupport.embedded.node.volumes import PodVolumes, erase_path, uses
 from labsupport.embedded.objects import JSON, uid_of
 from labsupport.embedded.registry import Registry
 from labsupport.embedded.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, SECRETS
@@ -125,11 +125,20 @@ def test_host_paths_lie_in_the_nodes_own_root(registry: Registry, tmp_path: Path
     assert path == tmp_path / "rootfs/etc"
 
 
-def test_a_link_cannot_lead_out_of_the_node(registry: Registry, tmp_path: Path) -> None:
+@pytest.mark.parametrize("link", ["/", "../../../.."])
+def test_a_link_leads_where_it_leads_on_the_node_never_out_of_it(registry: Registry, tmp_path: Path, link: str) -> None:
     (tmp_path / "rootfs").mkdir()
-    (tmp_path / "rootfs/out").symlink_to("/")
-    text = Mounted(registry, tmp_path, {"hostPath": {"path": "/out/etc"}}).refusal()
-    assert "leads out of the node's file system" in text
+    (tmp_path / "rootfs/out").symlink_to(link)
+    mounted = Mounted(registry, tmp_path, {"hostPath": {"path": "/out/etc", "type": "DirectoryOrCreate"}})
+    assert mounted.set_up() == tmp_path / "rootfs/etc"
+    assert (tmp_path / "rootfs/etc").is_dir()
+
+
+def test_links_that_lead_in_a_circle_are_refused(registry: Registry, tmp_path: Path) -> None:
+    (tmp_path / "rootfs").mkdir()
+    (tmp_path / "rootfs/round").symlink_to("/round")
+    text = Mounted(registry, tmp_path, {"hostPath": {"path": "/round"}}).refusal()
+    assert "Too many levels of symbolic links" in text
 
 
 def test_a_link_put_in_a_volumes_place_does_not_lead_a_restarted_container_out(
@@ -138,14 +147,36 @@ def test_a_link_put_in_a_volumes_place_does_not_lead_a_restarted_container_out(
     mounted = Mounted(registry, tmp_path, {"hostPath": {"path": "/data"}})
     mounted.set_up().rmdir()
     (tmp_path / "rootfs/data").symlink_to(tmp_path)
-    with pytest.raises(ConfigError, match="leads out of the node's file system"):
+    with pytest.raises(ConfigError, match='failed to find volume "v": No such file or directory'):
         mounted.volumes.bindings(mounted.container, {})
 
 
-def test_sub_paths_are_made_and_stay_inside(registry: Registry, tmp_path: Path) -> None:
-    mounted = Mounted(registry, tmp_path, {"emptyDir": {}}, subPath="a/b")
+@pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate"])
+def test_what_a_host_path_makes_is_made_on_the_node(registry: Registry, tmp_path: Path, kind: str) -> None:
+    (tmp_path / "rootfs").mkdir()
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "rootfs/out").symlink_to("../outside")
+    made = Mounted(registry, tmp_path, {"hostPath": {"path": "/out/deep/new", "type": kind}}).set_up()
+    assert made == tmp_path / "rootfs/outside/deep/new"
+    assert made.is_dir() == (kind == "DirectoryOrCreate")
+    assert list((tmp_path / "outside").iterdir()) == []
+
+
+def test_erasing_a_volume_follows_no_link_out_of_the_node(tmp_path: Path) -> None:
+    (tmp_path / "rootfs/var").mkdir(parents=True)
+    (tmp_path / "kept/pv").mkdir(parents=True)
+    (tmp_path / "rootfs/var/data").symlink_to(tmp_path / "kept")
+    (tmp_path / "rootfs/var/pv").symlink_to(tmp_path / "kept/pv")
+    for path in ("/var/data/pv", "/var/pv", "/var/none", "/"):
+        erase_path(tmp_path / "rootfs", path)
+    assert (tmp_path / "kept/pv").is_dir()
+
+
+@pytest.mark.parametrize("link", ["/", "../..", "good/../../x"])
+def test_sub_paths_are_made_and_stay_inside(registry: Registry, tmp_path: Path, link: str) -> None:
+    mounted = Mounted(registry, tmp_path, {"emptyDir": {}}, subPath="good/b")
     assert mounted.set_up().is_dir()
-    (tmp_path / "pod/volumes/kubernetes.io~empty-dir/v/evil").symlink_to("/")
+    (tmp_path / "pod/volumes/kubernetes.io~empty-dir/v/evil").symlink_to(link)
     escape = container(volumeMounts=[{"name": "v", "mountPath": "/data", "subPath": "evil"}])
     with pytest.raises(ConfigError, match="leads out of the volume"):
         mounted.volumes.bindings(escape, {})

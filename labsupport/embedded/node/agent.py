@@ -79,6 +79,7 @@ class NodeAgent:
         self._stopped = False
         directory = state / "nodes"
         directory.mkdir(parents=True, exist_ok=True)
+        directory = directory.resolve()  # what containers mount has no links in its path
         self._amounts = node_status.capacity(directory)
         puller = ImagePuller(resolve_image)
         self._contexts = {
@@ -132,8 +133,7 @@ class NodeAgent:
         """Delete a directory of a node, given by its path there: for the provisioner. Raises OSError."""
         context = self._contexts.get(node)
         if context is not None:
-            with contextlib.suppress(VolumeError):
-                erase_path(context.rootfs, path)
+            erase_path(context.rootfs, path)
 
     async def _beat(self) -> None:
         while True:
@@ -200,8 +200,10 @@ class NodeAgent:
         policy = volume["spec"].get("persistentVolumeReclaimPolicy")
         if change.type == "DELETED" and released and policy == "Delete" and PROVISIONED_BY in annotations_of(volume):
             for context in self._contexts.values():
-                with contextlib.suppress(VolumeError):
+                try:
                     erase(context.rootfs, volume)
+                except OSError:  # a link in its place, say; what stays is nobody's any more
+                    log.exception("the data of volume %s could not be removed from a node", name_of(volume))
 
     def _token(self, pod: JSON, audience: str, seconds: int) -> str:
         assert self._issue_token is not None

@@ -16,7 +16,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from labsupport.embedded.node import terminal as pty
-from labsupport.embedded.node.inside import open_directory
+from labsupport.embedded.node.confined import open_in_process
 from labsupport.embedded.node.process import Child, Processes, Streams
 from labsupport.embedded.node.rootfs import PATH, exec_not_started, find_program, missing
 from labsupport.embedded.node.spec import StartError
@@ -183,7 +183,7 @@ async def start_session(
             return descriptor
 
         try:
-            directory = owned(theirs, open_directory(pid, working_dir))
+            directory = owned(theirs, open_in_process(pid, working_dir))
         except OSError as e:
             raise exec_not_started(f'chdir to cwd ("{working_dir}") failed: {e.strerror}') from e
         command = [_tool("nsenter"), "--target", str(pid), "--user", "--mount", "--uts", "--ipc", "--net"]

@@ -12,6 +12,7 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
+from labsupport.embedded.node.confined import open_without_links
 from labsupport.embedded.node.spec import ContainerSpec, Mount, StartError
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -143,8 +144,8 @@ class RootFilesystem:
         return os.access(source, os.X_OK)
 
     def options(self, files: list[int]) -> list[str]:
-        """The options for bwrap. Contents of files go into memory files, whose descriptors are added to `files`:
-        they have to be inherited by bwrap and closed afterwards."""
+        """The options for bwrap. Contents of files go into memory files; their descriptors and those of the
+        mounts are added to `files`: they have to be inherited by bwrap and closed afterwards. Raises OSError."""
         spec = self._spec
         out = ["--unshare-user", "--unshare-pid", "--unshare-uts", "--unshare-ipc", "--as-pid-1", "--new-session"]
         out += ["--die-with-parent"]  # the program with its watcher, the watcher with the namespace thread
@@ -166,7 +167,10 @@ class RootFilesystem:
             mode = "0755" if text.startswith("#!") else "0644"
             out += ["--perms", mode, "--file", str(files[-1]), path]
         for mount in self._mounts:
-            out += ["--ro-bind" if mount.read_only else "--bind", str(mount.source), mount.target]
+            # By descriptor: a pod that shares the directory may put a link in its place at any time. bwrap compares
+            # what it has mounted with it.
+            files.append(open_without_links(mount.source))
+            out += ["--ro-bind-fd" if mount.read_only else "--bind-fd", str(files[-1]), mount.target]
         if spec.read_only_root:
             out += ["--remount-ro", "/"]
         out += ["--chdir", spec.working_dir, "--clearenv"]

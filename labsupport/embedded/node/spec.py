@@ -13,7 +13,10 @@ class StartError(Exception):
 
 @dataclass(frozen=True)
 class Mount:
-    """A file or directory of the host, shown in the container at `target`."""
+    """A file or directory of the host, shown in the container at `target`.
+
+    The `source` of what a ContainerSpec mounts has no links in it: where there is one, somebody has just put it there.
+    """
 
     source: Path
     target: str

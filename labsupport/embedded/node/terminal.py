@@ -8,7 +8,7 @@ import os
 import struct
 import termios
 
-from labsupport.embedded.node.inside import open_directory
+from labsupport.embedded.node.confined import open_in_process
 from labsupport.embedded.node.syscalls import TIOCGPTN, TIOCGPTPEER, TIOCSPTLCK
 
 _FLAGS = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
@@ -16,7 +16,7 @@ _FLAGS = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
 
 def open_master(pid: int) -> int:
     """A new terminal in the container of process `pid`: its master. Raises OSError when the process has ended."""
-    directory = open_directory(pid, "/dev/pts")
+    directory = open_in_process(pid, "/dev/pts")
     try:
         master = os.open("ptmx", _FLAGS | os.O_NOFOLLOW, dir_fd=directory)
     finally:

@@ -10,12 +10,16 @@ fsGroup and supplementalGroups are accepted and do nothing: one uid and gid are 
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import shutil
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from labsupport.embedded.node.confined import open_confined, open_without_links, opened, path_of
 from labsupport.embedded.node.environment import ConfigError, Placement, expand
 from labsupport.embedded.node.projected_files import Projector, TokenSource, VolumeError, write_atomically
 from labsupport.embedded.objects import JSON, is_terminating, name_of, namespace_of, uid_of
@@ -33,7 +37,7 @@ _PLUGINS = {
     "downwardAPI": "kubernetes.io~downward-api",
     "projected": "kubernetes.io~projected",
 }
-_CHECKS = {"Directory": Path.is_dir, "File": Path.is_file, "Socket": Path.is_socket}
+_CHECKS = {"Directory": stat.S_ISDIR, "File": stat.S_ISREG, "Socket": stat.S_ISSOCK}
 _NOUNS = {"Directory": "a directory", "File": "a file", "Socket": "a socket file"}
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
 
@@ -100,10 +104,14 @@ class PodVolumes:
     def _inside(self, name: str) -> Path:
         """The volume's path without links. It is looked at for every start of a container: another pod that has the
         directory above it as a hostPath may have put a link in its place since."""
-        path = self._paths[name].resolve()
-        if not any(path.is_relative_to(place.resolve()) for place in (self._root, self._directory)):
-            raise ConfigError(f'volume "{name}" leads out of the node\'s file system through a symbolic link')
-        return path
+        path = self._paths[name]
+        root = self._directory if path.is_relative_to(self._directory) else self._root
+        try:
+            with opened(root) as descriptor:
+                found = open_confined(descriptor, str(path.relative_to(root)))
+        except OSError as error:
+            raise ConfigError(f'failed to find volume "{name}": {error.strerror}: {path}') from error
+        return _closed(found)
 
     def _set_up(self, pod: JSON, volume: JSON, placement: Placement) -> Path:
         source = _source_of(volume)
@@ -158,7 +166,7 @@ def persistent_path(root: Path, volume: JSON) -> Path:
 
 
 def erase(root: Path, volume: JSON) -> None:
-    """Remove the data of a PersistentVolume from a node; does nothing where there is none. Raises VolumeError."""
+    """Remove the data of a PersistentVolume from a node; does nothing where there is none. Raises OSError."""
     spec = volume["spec"]
     path = (spec.get("hostPath") or spec.get("local") or {}).get("path")
     if path:
@@ -166,10 +174,15 @@ def erase(root: Path, volume: JSON) -> None:
 
 
 def erase_path(root: Path, path: str) -> None:
-    """Remove a directory of a node; does nothing when there is none. Raises VolumeError and OSError."""
-    target = _node_path(root, path)
-    if target.is_dir() and target != root:
-        shutil.rmtree(target)
+    """Remove a directory of a node; does nothing when there is none. Raises OSError."""
+    above, name = os.path.split(_relative(path))
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError), opened(root) as node:
+        parent = open_confined(node, above)
+        try:
+            if name and stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
+                shutil.rmtree(name, dir_fd=parent)  # which follows no link either
+        finally:
+            os.close(parent)
 
 
 def uses(pod: JSON, resource: Resource, name: str) -> bool:
@@ -201,43 +214,64 @@ def uses(pod: JSON, resource: Resource, name: str) -> bool:
 
 
 def host_path(root: Path, path: str, kind: str) -> Path:
-    """A path of the node, checked against a hostPath type (pkg/volume/hostpath). Raises VolumeError."""
-    target = _node_path(root, path)
-    if kind in ("", "DirectoryOrCreate") and not target.exists():
-        target.mkdir(parents=True)
-    elif kind == "FileOrCreate" and not target.exists():
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.touch()
+    """A path of the node, checked against a hostPath type (pkg/volume/hostpath). Raises VolumeError and OSError."""
+    root.mkdir(parents=True, exist_ok=True)
+    target = root / _relative(path)
+    with opened(root) as node:
+        mode = _mode(node, _relative(path), kind)
     expected = kind.removesuffix("OrCreate")
-    if expected in _CHECKS and not _CHECKS[expected](target):
+    if expected in _CHECKS and not _CHECKS[expected](mode):
         raise VolumeError(f"hostPath type check failed: {path} is not {_NOUNS[expected]}")
     if kind in ("CharDevice", "BlockDevice"):
         raise VolumeError("the embedded cluster has no devices on its nodes")
     return target
 
 
-def _node_path(root: Path, path: str) -> Path:
-    """Where a path of the node lies. Raises VolumeError when a link in it leads out of the node."""
-    root.mkdir(parents=True, exist_ok=True)
-    target = root / os.path.normpath("/" + path).lstrip("/")
-    if not target.resolve().is_relative_to(root.resolve()):
-        raise VolumeError(f"{path} leads out of the node's file system through a symbolic link")
-    return target
+def _mode(node: int, path: str, kind: str) -> int:
+    """The mode of what is at a path of the node, made first if its type says so; 0 for nothing. Raises OSError."""
+    try:
+        found = open_confined(node, path, make=kind in ("", "DirectoryOrCreate"))
+    except (FileNotFoundError, NotADirectoryError):
+        if kind != "FileOrCreate":
+            return 0
+        parent = open_confined(node, os.path.dirname(path), make=True)
+        try:
+            flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
+            found = os.open(os.path.basename(path), flags, 0o666, dir_fd=parent)
+        finally:
+            os.close(parent)
+    try:
+        return os.fstat(found).st_mode
+    finally:
+        os.close(found)
+
+
+def _relative(path: str) -> str:
+    """A path of the node as one below its root; what links are in it counts when it is opened."""
+    return os.path.normpath("/" + path).lstrip("/")
 
 
 def _below(volume: Path, below: str, name: str) -> Path:
     """A subPath, made as a directory when it is missing (pkg/volume/util/subpath)."""
     if os.path.isabs(below) or ".." in Path(below).parts:
         raise ConfigError(f'failed to prepare subPath for volumeMount "{name}": must be relative and without ".."')
-    target = volume / below
-    if not target.resolve().is_relative_to(volume.resolve()):
-        raise ConfigError(f'failed to prepare subPath for volumeMount "{name}" : it leads out of the volume')
     try:
-        if not target.exists():
-            target.mkdir(parents=True)
+        directory = open_without_links(volume)
+        try:
+            found = open_confined(directory, below, beneath=True, make=True)
+        finally:
+            os.close(directory)
     except OSError as error:
-        raise ConfigError(f'failed to prepare subPath for volumeMount "{name}" : {error.strerror}') from error
-    return target.resolve()
+        why = "it leads out of the volume" if error.errno == errno.EXDEV else error.strerror
+        raise ConfigError(f'failed to prepare subPath for volumeMount "{name}" : {why}') from error
+    return _closed(found)
+
+
+def _closed(descriptor: int) -> Path:
+    try:
+        return path_of(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _claims_read_only(volume: JSON) -> bool:
