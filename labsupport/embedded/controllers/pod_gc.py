@@ -13,7 +13,16 @@ from typing import TYPE_CHECKING, ClassVar
 from labsupport.embedded.controllers.conditions import set_condition
 from labsupport.embedded.controllers.controller import Controller
 from labsupport.embedded.errors import ApiError
-from labsupport.embedded.objects import JSON, is_pod_finished, is_terminating, key_of, name_of, namespace_of, split_key
+from labsupport.embedded.objects import (
+    JSON,
+    age_seconds,
+    is_pod_finished,
+    is_terminating,
+    key_of,
+    name_of,
+    namespace_of,
+    split_key,
+)
 from labsupport.embedded.registry import DeleteOptions
 from labsupport.embedded.resources import NODES, PODS
 
@@ -22,6 +31,7 @@ if TYPE_CHECKING:
     from labsupport.embedded.resources import Resource
 
 QUARANTINE = 40.0  # seconds that a node must be missing before its pods are removed
+PERIOD = 20.0  # seconds after which upstream has looked at all pods: so long one that is held stays as it was
 
 
 class PodGarbageCollector(Controller):
@@ -29,9 +39,10 @@ class PodGarbageCollector(Controller):
 
     name: ClassVar[str] = "pod-garbage-collector"
 
-    def __init__(self, registry: Registry, quarantine: float = QUARANTINE) -> None:
-        """`quarantine`: seconds that a node must be missing."""
+    def __init__(self, registry: Registry, quarantine: float = QUARANTINE, period: float = PERIOD) -> None:
+        """`quarantine`: seconds that a node must be missing; `period`: seconds after the deletion without a node."""
         super().__init__(registry)
+        self._period = period
         self._quarantine = quarantine
         self._missing_since: dict[str, float] = {}  # node -> the loop's time
 
@@ -53,8 +64,12 @@ class PodGarbageCollector(Controller):
             return None
         node = pod["spec"].get("nodeName")
         if not node:
-            if is_terminating(pod):
-                self._remove(pod)
+            if not is_terminating(pod):
+                return None
+            left = self._period - age_seconds(pod["metadata"]["deletionTimestamp"])
+            if left > 0:
+                return left
+            self._remove(pod)
             return None
         if self.registry.find(NODES, "", node) is not None:
             return None
@@ -66,13 +81,16 @@ class PodGarbageCollector(Controller):
         return None
 
     def _remove(self, pod: JSON, disruption: str = "") -> None:
+        """Mark the pod Failed, since a finalizer may hold it and no kubelet will ever change its phase; then delete it
+        (markFailedAndDeletePodWithCondition)."""
+
         def fail(new: JSON) -> None:
             new["status"]["phase"] = "Failed"
             if disruption:
                 set_condition(new, "DisruptionTarget", "True", "DeletionByPodGC", disruption)
 
         try:
-            if disruption and not is_pod_finished(pod):
+            if not is_pod_finished(pod):
                 self.registry.modify(PODS, namespace_of(pod), name_of(pod), fail, subresource="status")
             self.registry.delete(PODS, namespace_of(pod), name_of(pod), DeleteOptions(grace_seconds=0))
         except ApiError as error:
