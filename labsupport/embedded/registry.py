@@ -130,7 +130,10 @@ class Registry(WatchCache):
             kind.prepare_update(new, old, self)
             if kind.tracks_generation and _intent(resource, new) != _intent(resource, old):
                 new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-            found = [*metadata_rules.validate_update(new, old, kind), *kind.validate_update(new, old)]
+            found = [
+                *metadata_rules.validate_update(new, old, kind),
+                *kind.validate_subresource_update(new, old, subresource),
+            ]
             self._raise_invalid(resource, new, found)
         if new == old:
             return old
@@ -252,6 +255,12 @@ class Registry(WatchCache):
                 merged.pop("status", None)
             if subresource == "binding":  # the scheduler's write: the node and the condition in one
                 merged["spec"]["nodeName"] = obj["spec"]["nodeName"]
+            return merged
+        if subresource == "ephemeralcontainers":  # dropNonEphemeralContainerUpdates of pod/strategy.go
+            merged = clone(old)
+            merged["spec"].pop("ephemeralContainers", None)
+            if wanted := (obj.get("spec") or {}).get("ephemeralContainers"):
+                merged["spec"]["ephemeralContainers"] = clone(wanted)
             return merged
         new: JSON = clone(obj)
         new["apiVersion"], new["kind"] = resource.api_version, resource.kind

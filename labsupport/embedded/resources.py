@@ -95,7 +95,7 @@ PODS = Resource(
     True,
     ("po",),
     ("all",),
-    ("status", "log", "exec", "attach", "portforward", "proxy", "binding", "eviction"),
+    ("status", "log", "exec", "attach", "portforward", "proxy", "binding", "eviction", "ephemeralcontainers"),
 )
 SERVICES = Resource("", "v1", "services", "Service", True, ("svc",), ("all",), ("status", "proxy"))
 ENDPOINTS = Resource("", "v1", "endpoints", "Endpoints", True, ("ep",))

@@ -47,6 +47,7 @@ class FakeContainer:
         self.pid = 1000 + len(runtime.containers)
         self.signals: list[int] = []
         self.commands: list[list[str]] = []
+        self.joined: FakeContainer | None = None
         self._runtime = runtime
         self._ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
 
@@ -110,10 +111,13 @@ class FakeRuntime:
         self.sandboxes.append(FakeSandbox(ip, hostname, host_network))
         return self.sandboxes[-1]
 
-    async def run(self, sandbox: FakeSandbox, spec: ContainerSpec) -> FakeContainer:
+    async def run(
+        self, sandbox: FakeSandbox, spec: ContainerSpec, joined: FakeContainer | None = None
+    ) -> FakeContainer:
         if self.start_error:
             raise StartError(self.start_error)
         container = FakeContainer(spec, self)
+        container.joined = joined
         self.containers.append(container)
         return container
 

@@ -54,8 +54,11 @@ class Lab:
         )
         return replace(spec, **more)
 
-    async def run(self, image: str, *argv: str, sandbox: Sandbox | None = None, **more) -> Container:
-        container = await self.runtime.run(sandbox or await self.sandbox(), self.spec(image, *argv, **more))
+    async def run(
+        self, image: str, *argv: str, sandbox: Sandbox | None = None, joined: Container | None = None, **more
+    ) -> Container:
+        spec = self.spec(image, *argv, **more)
+        container = await self.runtime.run(sandbox or await self.sandbox(), spec, joined)
         self.containers.append(container)
         return container
 
@@ -90,6 +93,77 @@ async def run_in(container: Container, *argv: str, **more) -> tuple[int, str]:
     session = await container.exec(argv, **more)
     text = b"".join([data async for _, data in session.output()]).decode()
     return await session.wait(), text
+
+
+# -- containers that join another's processes
+
+
+async def a_debugger_sees_its_targets_processes_and_files(lab: Lab) -> None:
+    for image, uid in (("busybox", 0), ("valkey/valkey:8.1", 999)):
+        sandbox = await lab.sandbox()
+        target = await lab.run(image, "sh", "-c", "echo $$ > /tmp/mark; sleep 100", sandbox=sandbox, uid=uid)
+        debugger = await lab.run("busybox", "sleep", "100", sandbox=sandbox, joined=target)
+        code, text = await run_in(
+            debugger, "sh", "-c", "id -u; cat /proc/1/cmdline | tr '\\0' ' '; echo; ps -e | wc -l"
+        )
+        assert code == 0 and text.splitlines()[:2] == ["0", "sh -c echo $$ > /tmp/mark; sleep 100 "], text
+        code, text = await run_in(debugger, "cat", "/proc/1/root/tmp/mark")
+        assert (code, text) == (0, "1\n"), text
+        assert (await run_in(debugger, "cat", "/tmp/mark"))[0] != 0  # its own files are others
+
+
+async def a_debugger_may_signal_its_target_and_ends_with_it(lab: Lab) -> None:
+    target = await lab.run("busybox", "sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done")
+    await lab.said(target, "up")
+    debugger = await lab.run("busybox", "sleep", "100", joined=target)
+    assert (await run_in(debugger, "sh", "-c", "kill -TERM 1"))[0] in (0, 137)
+    assert (await target.wait()).code == 7
+    assert (await debugger.wait()).code == 137
+
+
+async def a_debugger_that_ends_leaves_nothing_in_its_target(lab: Lab) -> None:
+    target = await lab.run("busybox", "sleep", "1000")
+    debugger = await lab.run("busybox", "sh", "-c", "sleep 234 & setsid sleep 235 & sleep 0.1; exit 3", joined=target)
+    assert (await debugger.wait()).code == 3
+    code, text = await run_in(target, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    assert code == 0 and "sleep 1000" in text and "23" not in text, text
+    debugger = await lab.run("busybox", "sh", "-c", "sleep 234 & sleep 235", joined=target)
+    debugger.signal(signal.SIGKILL)
+    assert (await debugger.wait()).code == 137
+    code, text = await run_in(target, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    assert "23" not in text, text
+    assert target.running
+
+
+async def a_debugger_has_the_user_that_it_asks_for(lab: Lab) -> None:
+    target = await lab.run("busybox", "sleep", "1000")
+    text = ""
+    for uid in (0, 1234):
+        debugger = await lab.run(
+            "busybox",
+            "sh",
+            "-c",
+            "id -u; id -g; grep -E 'Cap(Prm|Eff)' /proc/self/status",
+            joined=target,
+            uid=uid,
+            gid=uid,
+        )
+        status = await debugger.wait()
+        text = await lab.log(debugger)
+        assert status.code == 0, text
+        assert text.splitlines()[:2] == [str(uid)] * 2, text
+    assert {line.split()[1] for line in text.splitlines()[2:]} == {"0" * 16}
+
+
+async def a_debugger_may_have_a_terminal(lab: Lab) -> None:
+    target = await lab.run("busybox", "sleep", "1000")
+    for uid in (0, 1234):
+        debugger = await lab.run("busybox", "sh", joined=target, uid=uid, gid=uid, stdin=True, tty=True)
+        attached = debugger.attach(stdin=True)
+        await attached.write_stdin(b"tty; id -u; exit 4\n")
+        assert (await debugger.wait()).code == 4
+        text = await lab.log(debugger)
+        assert "/dev/pts/0" in text and f"\n{uid}" in text.replace("\r", ""), text
 
 
 # -- the life of a container
@@ -162,15 +236,15 @@ async def a_link_put_in_a_volumes_place_before_the_start_is_a_start_error(lab: L
 
 
 async def a_volume_swapped_while_the_sandbox_is_made_is_not_shown(lab: Lab) -> None:
-    """bwrap mounts by name and compares: what another has put there in between ends the start."""
+    """bwrap mounts by name and compares with the descriptor: what is shown is what was opened, or nothing."""
     volume, other = lab.directory / "raced", lab.directory / "other"
     for directory in (volume, other):
         directory.mkdir()
     (other / "secret").touch()
     options = RootFilesystem.options
 
-    def swap_after(root: RootFilesystem, files: list[int]) -> list[str]:
-        found = options(root, files)
+    def swap_after(root: RootFilesystem, files: list[int], *more) -> list[str]:
+        found = options(root, files, *more)
         volume.rename(lab.directory / "gone")
         volume.symlink_to(other)
         return found

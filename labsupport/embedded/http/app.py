@@ -64,6 +64,7 @@ _VERBS: dict[str, Handler] = {
 }
 _SUBRESOURCES: dict[str, dict[str, Handler]] = {
     "status": {"get": reading.get, "update": writing.update, "patch": writing.patch},
+    "ephemeralcontainers": {"get": reading.get, "update": writing.update, "patch": writing.patch},
     "scale": {
         "get": subresources.read_scale,
         "update": subresources.update_scale,
@@ -81,7 +82,6 @@ _SUBRESOURCES: dict[str, dict[str, Handler]] = {
 }
 # What real clusters serve and this one does not yet, said by name instead of by a bare 404.
 _NOT_SERVED = {
-    ("pods", "ephemeralcontainers"): "ephemeral containers: use kubectl exec",
     ("pods", "resize"): "resizing pods in place",
     ("nodes", "proxy"): "the API of the kubelets",
 }

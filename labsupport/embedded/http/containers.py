@@ -11,7 +11,7 @@ _SPECS = ("initContainers", "containers", "ephemeralContainers")
 
 
 def all_containers(pod: JSON) -> list[str]:
-    """The names of all containers, the init containers first."""
+    """The names of all containers: the init containers, those proper, the ephemeral ones."""
     spec = pod.get("spec", {})
     return [c["name"] for key in _SPECS for c in spec.get(key) or ()]
 
@@ -39,8 +39,4 @@ def choose(pod: JSON, wanted: str, known: list[str], default: str = "") -> str:
     main = main_containers(pod)
     if len(main) == 1:
         return main[0]
-    message = f"a container name must be specified for pod {name}, choose one of: [{' '.join(main)}]"
-    init = [n for n in known if n not in main]
-    if init:
-        message += f" or one of the init containers: [{' '.join(init)}]"
-    raise bad_request(message)
+    raise bad_request(f"a container name must be specified for pod {name}, choose one of: [{' '.join(known)}]")

@@ -70,6 +70,8 @@ def _as_stored(call: Call, old: JSON, new: JSON, subresource: str) -> JSON:
     """What the registry will make of `new`, as far as the client decides it."""
     if subresource == "status":
         return {**old, "status": new.get("status", {})}
+    if subresource == "ephemeralcontainers":
+        new = {**old, "spec": {**old["spec"], "ephemeralContainers": new["spec"].get("ephemeralContainers") or []}}
     wanted: JSON = clone(new)
     call.kind.default(wanted)
     if "status" in call.resource.subresources:

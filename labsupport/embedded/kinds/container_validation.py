@@ -20,6 +20,10 @@ from labsupport.embedded.objects import JSON
 
 PROTOCOLS = ("SCTP", "TCP", "UDP")
 RESTART_ALWAYS_ONLY = "may not be set for init containers without restartPolicy=Always"
+_NOT_EPHEMERAL = (  # what a container may have and an ephemeral one may not
+    *("ports", "resources", "resizePolicy", "restartPolicy", "restartPolicyRules"),
+    *("livenessProbe", "readinessProbe", "startupProbe", "lifecycle"),
+)
 _STANDARD_RESOURCES = ("cpu", "memory", "ephemeral-storage")
 _HANDLERS = ("exec", "httpGet", "tcpSocket", "grpc", "sleep")
 _ENV_FIELDS = (
@@ -68,6 +72,26 @@ def validate_init_containers(
         for key in ("lifecycle", "livenessProbe", "readinessProbe", "startupProbe"):
             if container.get(key) is not None:
                 errors.append(field.forbidden(f"{here}.{key}", RESTART_ALWAYS_ONLY))
+    return errors
+
+
+def validate_ephemeral_containers(
+    containers: list[JSON], others: list[JSON], volumes: Collection[str], path: str
+) -> list[FieldError]:
+    """Errors of spec.ephemeralContainers; `others` are all other containers of the pod."""
+    errors: list[FieldError] = []
+    targets = {container.get("name", "") for container in others}
+    seen = set(targets)
+    for index, container in enumerate(containers):
+        here = f"{path}[{index}]"
+        errors += _validate_common(container, volumes, here)
+        errors += _unique_name(container, seen, here)
+        if (target := container.get("targetContainerName")) and target not in targets:
+            errors.append(field.not_found(f"{here}.targetContainerName", target))
+        given = [key for key in _NOT_EPHEMERAL if container.get(key) not in (None, {}, [], "")]
+        for number, mount in enumerate(container.get("volumeMounts") or ()):
+            given += [f"volumeMounts[{number}].{key}" for key in ("subPath", "subPathExpr") if mount.get(key)]
+        errors += [field.forbidden(f"{here}.{key}", "cannot be set for an Ephemeral Container") for key in given]
     return errors
 
 

@@ -68,6 +68,10 @@ class Kind:
         """Errors of a change; by default those of the new object."""
         return self.validate(new)
 
+    def validate_subresource_update(self, new: JSON, old: JSON, subresource: str) -> list[FieldError]:
+        """Errors of a change through another subresource than status, or through none ("")."""
+        return self.validate_update(new, old)
+
     def validate_status_update(self, new: JSON, old: JSON) -> list[FieldError]:
         """Errors of a change through the status subresource."""
         return []

@@ -47,12 +47,12 @@ def default_pod_spec(spec: JSON) -> None:
         spec["serviceAccountName"] = spec["serviceAccount"] = account  # the second is the first's old name
     for volume in spec.get("volumes") or ():
         _default_volume(volume)
-    for container in all_containers(spec):
+    for container in (*all_containers(spec), *(spec.get("ephemeralContainers") or ())):
         _default_container(container)
 
 
 def all_containers(spec: JSON) -> Iterator[JSON]:
-    """The init containers and containers of a pod spec."""
+    """The init containers and containers of a pod spec, without the ephemeral ones."""
     yield from spec.get("initContainers") or ()
     yield from spec.get("containers") or ()
 

@@ -7,7 +7,11 @@ from collections.abc import Collection
 from labsupport.embedded import field
 from labsupport.embedded.field import FieldError
 from labsupport.embedded.kinds import names
-from labsupport.embedded.kinds.container_validation import validate_containers, validate_init_containers
+from labsupport.embedded.kinds.container_validation import (
+    validate_containers,
+    validate_ephemeral_containers,
+    validate_init_containers,
+)
 from labsupport.embedded.kinds.difference import unified
 from labsupport.embedded.kinds.metadata import validate_annotations, validate_labels
 from labsupport.embedded.kinds.placement_validation import validate_affinity, validate_spread, validate_tolerations
@@ -27,11 +31,13 @@ _MAX_INT32 = 2**31 - 1
 def validate_pod_spec(spec: JSON, path: str, *, claims: Collection[str] = ()) -> list[FieldError]:
     """Errors of a pod spec. `claims` are volumes that will be added: a StatefulSet's claim templates."""
     containers = spec.get("containers") or []
+    init, ephemeral = spec.get("initContainers") or [], spec.get("ephemeralContainers") or []
     volumes = {*claims, *(volume.get("name", "") for volume in spec.get("volumes") or ())}
     return [
         *validate_volumes(spec.get("volumes") or [], f"{path}.volumes"),
         *validate_containers(containers, volumes, f"{path}.containers"),
-        *validate_init_containers(spec.get("initContainers") or [], containers, volumes, f"{path}.initContainers"),
+        *validate_init_containers(init, containers, volumes, f"{path}.initContainers"),
+        *validate_ephemeral_containers(ephemeral, [*containers, *init], volumes, f"{path}.ephemeralContainers"),
         *one_of(spec.get("restartPolicy"), ("Always", "OnFailure", "Never"), f"{path}.restartPolicy"),
         *_validate_dns(spec, path),
         *validate_labels(spec.get("nodeSelector"), f"{path}.nodeSelector"),
@@ -116,6 +122,23 @@ def validate_pod_update(new: JSON, old: JSON) -> list[FieldError]:
     munged = _with_changeable_fields_of(before, after)
     if munged != before:
         errors.append(field.forbidden("spec", f"{ONLY_THESE_MAY_CHANGE}\n{unified(before, munged)}"))
+    return errors
+
+
+def validate_ephemeral_update(new: JSON, old: JSON) -> list[FieldError]:
+    """Errors of a change to a pod's ephemeral containers, which may only be added.
+
+    Source: ValidatePodEphemeralContainersUpdate (pkg/apis/core/validation/validation.go).
+    """
+    errors = validate_pod_spec(new["spec"], "spec")
+    after = {container.get("name"): container for container in new["spec"].get("ephemeralContainers") or ()}
+    for before in old["spec"].get("ephemeralContainers") or ():
+        what, now = f'existing ephemeral containers "{before["name"]}" may not be', after.get(before["name"])
+        if now is None:
+            errors.append(field.forbidden("spec.ephemeralContainers", f"{what} removed\n"))
+        elif now != before:
+            text = f"{what} changed\n{unified(before, now)}"
+            errors.append(field.forbidden("spec.ephemeralContainers", text))
     return errors
 
 

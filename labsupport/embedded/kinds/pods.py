@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from labsupport.embedded import field
 from labsupport.embedded.field import FieldError
 from labsupport.embedded.kinds import pod_printing
 from labsupport.embedded.kinds.kind import Kind
 from labsupport.embedded.kinds.pod_admission import admit, qos_class
 from labsupport.embedded.kinds.pod_defaults import default_pod
-from labsupport.embedded.kinds.pod_validation import validate_pod_spec, validate_pod_update
+from labsupport.embedded.kinds.pod_validation import (
+    validate_ephemeral_update,
+    validate_pod_spec,
+    validate_pod_update,
+)
 from labsupport.embedded.objects import JSON, is_pod_finished, now
 from labsupport.embedded.resources import PODS
 
@@ -48,11 +53,20 @@ class PodKind(Kind):
 
     def validate(self, obj: JSON) -> list[FieldError]:
         """Errors of a new pod."""
-        return validate_pod_spec(obj["spec"], "spec")
+        errors = validate_pod_spec(obj["spec"], "spec")
+        if obj["spec"].get("ephemeralContainers"):
+            errors.append(field.forbidden("spec.ephemeralContainers", "cannot be set on create"))
+        return errors
 
     def validate_update(self, new: JSON, old: JSON) -> list[FieldError]:
         """Errors of a change: most of a pod's spec stays as it was created."""
         return validate_pod_update(new, old)
+
+    def validate_subresource_update(self, new: JSON, old: JSON, subresource: str) -> list[FieldError]:
+        """Errors of a change; ephemeral containers are added through a subresource of their own."""
+        if subresource == "ephemeralcontainers":
+            return validate_ephemeral_update(new, old)
+        return self.validate_update(new, old)
 
     def grace_seconds(self, obj: JSON, wanted: int | None) -> int:
         """The caller's seconds or the pod's own; none when no process can be running (CheckGracefulDelete)."""

@@ -21,6 +21,7 @@ from labsupport.embedded.node import node_status
 from labsupport.embedded.node.container_log import read_log
 from labsupport.embedded.node.image_pull import ImagePuller
 from labsupport.embedded.node.node_context import NodeContext
+from labsupport.embedded.node.pod_status import CONTAINER_LISTS
 from labsupport.embedded.node.pod_worker import PodWorker
 from labsupport.embedded.node.projected_files import VolumeError
 from labsupport.embedded.node.spec import Image, StartError
@@ -284,9 +285,10 @@ def _not_upgraded(why: str) -> ApiError:
 
 def _container_status(pod: JSON, name: str) -> JSON:
     status = pod.get("status") or {}
-    for entry in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
-        if entry["name"] == name:
-            return entry  # type: ignore[no-any-return]
+    for _, statuses in CONTAINER_LISTS:
+        for entry in status.get(statuses) or ():
+            if entry["name"] == name:
+                return entry  # type: ignore[no-any-return]
     return {}
 
 

@@ -1,4 +1,5 @@
-"""A running container: a bubblewrap process that watches, and the program, PID 1 of a namespace of its own.
+"""A running container: a bubblewrap process that watches, and the program, PID 1 of a namespace of its own unless it
+joins another container's.
 
 As PID 1 the program gets exactly the signals that it would get in another cluster: a shell that sets no trap
 ignores SIGTERM there as well.
@@ -22,6 +23,7 @@ from labsupport.embedded.node.container_streams import Attachment, ContainerStre
 from labsupport.embedded.node.exec_session import ProcessSession, start_session
 from labsupport.embedded.node.pipe import OutputPipe
 from labsupport.embedded.node.process import Child, Processes
+from labsupport.embedded.node.process_namespace import MountNamespace, ProcessNamespace, as_user
 from labsupport.embedded.node.rootfs import RootFilesystem, environment, memory_file
 from labsupport.embedded.node.sandbox import Sandbox
 from labsupport.embedded.node.spec import ContainerSpec, ExitStatus, StartError
@@ -51,14 +53,18 @@ class Container:
         with contextlib.suppress(ProcessLookupError):  # it may have ended by now
             self._pidfd = os.pidfd_open(pid)
         self._ended: asyncio.Task[ExitStatus] | None = None
+        self._mounts: MountNamespace | None = None
 
-    def _watch(self, status: OutputPipe) -> None:
+    def _watch(self, status: OutputPipe, mounts: MountNamespace | None) -> None:
+        self._mounts = mounts
         self._ended = asyncio.get_running_loop().create_task(self._end(status))
 
     async def _end(self, status: OutputPipe) -> ExitStatus:
         code = await self._watcher.wait()
         # A container ends as a whole, also when its watcher was killed.
         self.signal(signal.SIGKILL)
+        if self._mounts is not None:
+            self._mounts.kill()
         if self._pidfd >= 0:
             os.close(self._pidfd)
             self._pidfd = -1
@@ -99,13 +105,17 @@ class Container:
         return self._streams.attach(stdin=stdin)
 
 
-async def start_container(processes: Processes, sandbox: Sandbox, spec: ContainerSpec) -> Container:
+async def start_container(
+    processes: Processes, sandbox: Sandbox, spec: ContainerSpec, joined: Container | None = None
+) -> Container:
     """Start a container in a sandbox; returns when the sandbox is complete and the program is being executed.
+
+    It sees the processes of the container that it joins, or none but its own.
 
     Raises StartError, and leaves nothing behind then. Whoever gives up waiting does not stop it half way, where
     bubblewrap's processes do not die with one another yet: it is ended when it has started.
     """
-    starting = asyncio.ensure_future(_start(processes, sandbox, spec))
+    starting = asyncio.ensure_future(_start(processes, sandbox, spec, joined))
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
@@ -118,7 +128,7 @@ def _end(starting: asyncio.Future[Container]) -> None:
         starting.result().signal(signal.SIGKILL)
 
 
-async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec) -> Container:
+async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec, joined: Container | None) -> Container:
     root = RootFilesystem(spec, sandbox.hostname)
     root.check()
     try:
@@ -129,12 +139,18 @@ async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec) ->
     said = bytearray()
     files: list[int] = []
     status = OutputPipe(said.extend)
-    watcher = None
+    watcher = mounts = None
+    argv = spec.argv
     try:
-        options = [*root.options(files), "--json-status-fd", str(status.writer)]
+        namespace = None
+        if joined is not None:
+            namespace = ProcessNamespace(joined.pid)
+            files += namespace.descriptors
+            argv = (*as_user(spec), *argv)
+        options = [*root.options(files, namespace), "--json-status-fd", str(status.writer)]
         files.append(memory_file("\0".join(options).encode() + b"\0"))
         watcher = await processes.spawn(
-            [str(bwrap_path()), "--args", str(files[-1]), "--", *streams.begin, *spec.argv],
+            [str(bwrap_path()), "--args", str(files[-1]), "--", *streams.begin, *argv],
             streams.child,
             env={},
             network=sandbox.network,
@@ -149,11 +165,15 @@ async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec) ->
             raise StartError(f"failed to create container {spec.name}: {_last_line(spec)}")
         ended.cancel()
         pid = _child_pid(said)
+        if joined is not None:
+            mounts = MountNamespace(pid)
         streams.give_terminal(pid)
         container = Container(spec, sandbox, processes, watcher, pid, streams)
     except BaseException as e:
         if watcher:
             watcher.kill()
+        if mounts:
+            mounts.kill()
         if said:
             with contextlib.suppress(OSError, ValueError):
                 os.kill(_child_pid(said), signal.SIGKILL)
@@ -165,7 +185,7 @@ async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec) ->
     finally:
         for descriptor in files:
             os.close(descriptor)
-    container._watch(status)
+    container._watch(status, mounts)
     return container
 
 

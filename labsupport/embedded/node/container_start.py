@@ -10,7 +10,7 @@ from labsupport.embedded.node.environment import ConfigError, command_line, make
 from labsupport.embedded.node.node_context import NodeContext, pod_text
 from labsupport.embedded.node.spec import ContainerSpec, Image, Mount
 from labsupport.embedded.node.termination_message import DEFAULT_PATH, message_file
-from labsupport.embedded.node.unsupported import root_problem
+from labsupport.embedded.node.unsupported import container_refusals, root_problem
 from labsupport.embedded.node.volumes import PodVolumes
 from labsupport.embedded.objects import JSON
 
@@ -49,7 +49,7 @@ def prepare(
     gid = uid if gid is None else gid
     directory = context.pod_directory(pod)
     try:
-        problem = root_problem(pod, spec, uid, pod_text(pod))
+        problem = "; ".join(container_refusals(spec, pod["spec"])) or root_problem(pod, spec, uid, pod_text(pod))
         if problem:
             raise ConfigError(problem)
         env = make_environment(context.registry, pod, spec, context.placement(sandbox.ip))
@@ -79,6 +79,7 @@ def prepare(
         mounts=tuple(mounts),
         uid=uid,
         gid=gid,
+        capabilities=tuple((own.get("capabilities") or {}).get("add") or ()),
         read_only_root=bool(own.get("readOnlyRootFilesystem")),
         log_path=log_path,
         stdin=bool(spec.get("stdin")),

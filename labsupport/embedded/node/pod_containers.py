@@ -16,7 +16,12 @@ from labsupport.embedded.node.container_instance import PROBES, ContainerInstanc
 from labsupport.embedded.node.container_start import ContainerWait, prepare
 from labsupport.embedded.node.image_pull import ImageWait
 from labsupport.embedded.node.node_context import NodeContext, pod_text
-from labsupport.embedded.node.pod_status import ContainerState, initial_states
+from labsupport.embedded.node.pod_status import (
+    CONTAINER_LISTS,
+    ContainerState,
+    add_ephemeral_states,
+    initial_states,
+)
 from labsupport.embedded.node.restart_rules import is_work_done, should_restart
 from labsupport.embedded.node.spec import ExitStatus, StartError
 from labsupport.embedded.node.termination_message import read_message
@@ -24,6 +29,7 @@ from labsupport.embedded.node.volumes import PodVolumes
 from labsupport.embedded.objects import JSON, is_terminating, now, uid_of
 
 if TYPE_CHECKING:
+    from labsupport.embedded.node.container import Container
     from labsupport.embedded.node.container_instance import Event
     from labsupport.embedded.node.sandbox import Sandbox
 
@@ -54,9 +60,6 @@ class PodContainers:
         self._deleted_at = 0.0
         self._gone = False
         self._interruption = asyncio.Event()
-        for name, state in self.states.items():
-            path = f"spec.{'initContainers' if state.init else 'containers'}{{{name}}}"
-            self._events[name] = context.events_of(lambda: self._pod, path)
         self.update(pod)
 
     @property
@@ -72,6 +75,10 @@ class PodContainers:
     def update(self, pod: JSON) -> None:
         """Take a new version of the pod; begin (or shorten) the grace period when it is being deleted."""
         self._pod = pod
+        add_ephemeral_states(pod, self.states)
+        for kind, _ in CONTAINER_LISTS:
+            for name in (spec["name"] for spec in pod["spec"].get(kind) or ()):
+                self._events.setdefault(name, self._context.events_of(lambda: self._pod, f"spec.{kind}{{{name}}}"))
         if is_terminating(pod):
             self._interruption.set()
             self._deleted_at = self._deleted_at or time.monotonic()
@@ -105,8 +112,15 @@ class PodContainers:
     # ------------------------------------------------------------- starting
 
     async def start(self, sandbox: Sandbox) -> float | None:
-        """Start what should run and does not: the next init container, or all others. Returns seconds to wait."""
+        """Start what should run and does not: the ephemeral containers, and the next init container or all others.
+
+        Returns the seconds until it must be called again, if any.
+        """
         delays: list[float] = []
+        for spec in self._pod["spec"].get("ephemeralContainers") or ():
+            state = self.states[spec["name"]]
+            if state.terminated is None:  # it is started once
+                delays += await self._keep_running(sandbox, spec, state)
         initialized = True
         for spec in self._pod["spec"].get("initContainers") or ():
             state = self.states[spec["name"]]
@@ -171,12 +185,13 @@ class PodContainers:
         name = spec["name"]
         event = self._events[name]
         image = self._context.images.ensure(uid_of(self._pod), spec, event)
+        target = self._target(spec)
         again = state.terminated is not None
         count = state.restart_count + 1 if again else state.restart_count
         wanted = prepare(self._context, self._pod, spec, image, self._volumes, sandbox, count)
         state.image, state.image_id = wanted.image_name, wanted.image_id
         try:
-            container = await self._context.runtime.run(sandbox, wanted.container)
+            container = await self._context.runtime.run(sandbox, wanted.container, target)
         except StartError as error:
             event("Normal", "Created", "Container created")
             event("Warning", "Failed", f"Error: {error}")
@@ -199,6 +214,7 @@ class PodContainers:
             lambda status: self._exited(spec, status),
         )
         self.instances[name] = instance
+        self._retry_waiting_for(name)
         if self._gone:
             instance.kill()
         elif (spec.get("lifecycle") or {}).get("postStart"):
@@ -208,6 +224,23 @@ class PodContainers:
             await instance.settle()
         if not instance.exited:
             self._begin_probing(instance, state)
+
+    def _target(self, spec: JSON) -> Container | None:
+        """The container whose processes an ephemeral one wants to see. Raises ContainerWait while it does not run."""
+        name = spec.get("targetContainerName")
+        if not name:
+            return None
+        instance = self.instances.get(name)
+        if instance is None:
+            why = f'invalid target container: container "{name}" is not running'
+            raise ContainerWait("CreateContainerError", f"failed to generate container spec: {why}")
+        return instance.container
+
+    def _retry_waiting_for(self, target: str) -> None:
+        """A container runs: the ephemeral ones that wait for it may start."""
+        for spec in self._pod["spec"].get("ephemeralContainers") or ():
+            if spec.get("targetContainerName") == target and self._retry_at.pop(spec["name"], None) is not None:
+                self._wake()
 
     async def _post_start(self, instance: ContainerInstance, event: Event) -> None:
         """Run the hook, but not beyond the pod's deletion; the other containers wait for it."""
@@ -236,7 +269,7 @@ class PodContainers:
 
     def _probe_started(self, instance: ContainerInstance, state: ContainerState) -> None:
         if not instance.spec.get("readinessProbe"):
-            state.ready = not state.init or state.sidecar
+            state.ready = state.sidecar or not (state.init or state.ephemeral)
         for kind in ("Liveness", "Readiness"):
             instance.probe(kind)
 

@@ -7,11 +7,16 @@ Sources: pkg/kubelet/kubelet_pods.go (getPhase, convertToAPIContainerStatuses), 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from labsupport.embedded.objects import JSON, condition, is_condition_true, now
 
 OWNED_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
+CONTAINER_LISTS = (  # of the spec, and of the status
+    ("initContainers", "initContainerStatuses"),
+    ("containers", "containerStatuses"),
+    ("ephemeralContainers", "ephemeralContainerStatuses"),
+)
 FINISHED = ("Succeeded", "Failed")
 LOST = 137  # the exit code of a container that was lost with its node
 
@@ -24,6 +29,7 @@ class ContainerState:
     image: str
     init: bool = False
     sidecar: bool = False  # an init container with restartPolicy Always
+    ephemeral: bool = False  # added to a pod that runs, for a look inside: it counts for nothing
     state: JSON = field(default_factory=dict)
     last_state: JSON = field(default_factory=dict)
     restart_count: int = 0
@@ -92,7 +98,8 @@ class ContainerState:
         }
         if self.container_id:
             entry["containerID"] = self.container_id
-        entry["started"] = self.started
+        if not self.ephemeral:
+            entry["started"] = self.started
         if self.running:
             if resources.get("requests"):
                 entry["allocatedResources"] = resources["requests"]
@@ -105,32 +112,43 @@ class ContainerState:
 
 def initial_states(pod: JSON) -> dict[str, ContainerState]:
     """The states of the pod's containers when a node takes it up; what its status says to be running is lost."""
-    spec, status = pod["spec"], pod.get("status") or {}
-    entries = (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ()))
-    known = {entry["name"]: entry for entry in entries}
-    init = spec.get("initContainers") or []
+    status = pod.get("status") or {}
+    known = {entry["name"]: entry for _, key in CONTAINER_LISTS for entry in status.get(key) or ()}
     states = {}
-    for container in (*init, *spec["containers"]):
-        name, is_init = container["name"], container in init
-        if name in known:
-            state = restored(known[name], container, init=is_init)
-            if state.running:
-                state.end(LOST, "Error", now(), "The node was stopped while the container ran.")
-        else:
-            sidecar = is_init and container.get("restartPolicy") == "Always"
-            state = ContainerState(name, container["image"], init=is_init, sidecar=sidecar)
-            state.wait("PodInitializing" if init else "ContainerCreating")
-        states[name] = state
+    for kind, _ in CONTAINER_LISTS:
+        for container in pod["spec"].get(kind) or ():
+            state = _new_state(pod, container, kind)
+            if container["name"] in known:
+                state = restored(known[container["name"]], state)
+                if state.running:
+                    state.end(LOST, "Error", now(), "The node was stopped while the container ran.")
+            states[state.name] = state
     return states
 
 
-def restored(entry: JSON, spec: JSON, *, init: bool) -> ContainerState:
+def add_ephemeral_states(pod: JSON, states: dict[str, ContainerState]) -> None:
+    """Add the states of the ephemeral containers that have come to a pod."""
+    for container in pod["spec"].get("ephemeralContainers") or ():
+        if container["name"] not in states:
+            states[container["name"]] = _new_state(pod, container, "ephemeralContainers")
+
+
+def _new_state(pod: JSON, container: JSON, kind: str) -> ContainerState:
+    state = ContainerState(
+        container["name"],
+        container["image"],
+        init=kind == "initContainers",
+        sidecar=kind == "initContainers" and container.get("restartPolicy") == "Always",
+        ephemeral=kind == "ephemeralContainers",
+    )
+    state.wait("PodInitializing" if pod["spec"].get("initContainers") else "ContainerCreating")
+    return state
+
+
+def restored(entry: JSON, new: ContainerState) -> ContainerState:
     """The state that an entry of containerStatuses describes: the inverse of ContainerState.status."""
-    return ContainerState(
-        name=entry["name"],
-        image=spec["image"],
-        init=init,
-        sidecar=init and spec.get("restartPolicy") == "Always",
+    return replace(
+        new,
         state=entry.get("state") or {},
         last_state=entry.get("lastState") or {},
         restart_count=entry.get("restartCount", 0),
@@ -200,6 +218,8 @@ def pod_status(
     now_phase = "Failed" if reason and terminal else phase(pod, states, terminal=terminal)
     if old.get("phase") in FINISHED:
         now_phase = old["phase"]  # a finished pod stays finished
+    elif now_phase in FINISHED and any(state.running for state in states.values()):
+        now_phase = old.get("phase") or "Pending"  # until sidecars and debuggers have ended (mergePodStatus)
     conditions = _conditions(pod, states, now_phase, sandbox_ready)
     status: JSON = {}
     if generation:
@@ -213,10 +233,12 @@ def pod_status(
     if pod_ip:
         status |= {"podIP": pod_ip, "podIPs": [{"ip": pod_ip}]}
     status["startTime"] = old.get("startTime") or start_time
-    if spec.get("initContainers"):
-        status["initContainerStatuses"] = [states[c["name"]].status(c) for c in spec["initContainers"]]
-    status["containerStatuses"] = [states[c["name"]].status(c) for c in spec["containers"]]
-    for foreign in ("qosClass", "nominatedNodeName", "resize", "resourceClaimStatuses", "ephemeralContainerStatuses"):
+    for kind, statuses in CONTAINER_LISTS:
+        # An ephemeral container that has just been added is not known here yet.
+        found = [states[c["name"]].status(c) for c in spec.get(kind) or () if c["name"] in states]
+        if found:
+            status[statuses] = found
+    for foreign in ("qosClass", "nominatedNodeName", "resize", "resourceClaimStatuses"):
         if foreign in old:
             status[foreign] = old[foreign]
     return status

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
 from labsupport.embedded.node.confined import open_without_links
+from labsupport.embedded.node.process_namespace import ProcessNamespace
 from labsupport.embedded.node.spec import ContainerSpec, Mount, StartError
 
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -143,16 +144,25 @@ class RootFilesystem:
             return None
         return os.access(source, os.X_OK)
 
-    def options(self, files: list[int]) -> list[str]:
-        """The options for bwrap. Contents of files go into memory files; their descriptors and those of the
-        mounts are added to `files`: they have to be inherited by bwrap and closed afterwards. Raises OSError."""
+    def options(self, files: list[int], joined: ProcessNamespace | None = None) -> list[str]:
+        """The options for bwrap; the PID namespace is the one that is joined, or a new one.
+
+        Contents of files go into memory files; their descriptors and those of the mounts are added to `files`: they
+        have to be inherited by bwrap and closed afterwards. Raises OSError.
+        """
         spec = self._spec
-        out = ["--unshare-user", "--unshare-pid", "--unshare-uts", "--unshare-ipc", "--as-pid-1", "--new-session"]
+        if joined is not None:
+            out = joined.options
+        else:
+            out = ["--unshare-user", "--unshare-pid", "--as-pid-1", "--uid", str(spec.uid), "--gid", str(spec.gid)]
+        out += ["--unshare-uts", "--unshare-ipc", "--new-session", "--hostname", self._hostname]
         out += ["--die-with-parent"]  # the program with its watcher, the watcher with the namespace thread
-        out += ["--uid", str(spec.uid), "--gid", str(spec.gid), "--hostname", self._hostname, "--cap-drop", "ALL"]
+        out += ["--cap-drop", "ALL"]
         if spec.uid == 0:
-            for capability in _CAPABILITIES:
+            for capability in (*_CAPABILITIES, *spec.capabilities):
                 out += ["--cap-add", f"CAP_{capability}"]
+        elif joined is not None:
+            out += ["--cap-add", "CAP_SETFCAP"]  # to become another user than root; gone with that (user_namespaces(7))
         for path in self._directories():
             out += ["--dir", path]
         for path in ("/tmp", "/var/tmp"):

@@ -37,6 +37,9 @@ class Runtime:
         del pod_uid  # for symmetry with CRI; the sandbox needs no name of its own
         return await self._sandboxes.create(node, hostname, host_network=host_network)
 
-    async def run(self, sandbox: Sandbox, spec: ContainerSpec) -> Container:
-        """Start a container in a sandbox. Raises StartError with containerd's wording."""
-        return await start_container(self._processes, sandbox, spec)
+    async def run(self, sandbox: Sandbox, spec: ContainerSpec, joined: Container | None = None) -> Container:
+        """Start a container in a sandbox, among the processes of the container that it joins, or on its own.
+
+        Raises StartError with containerd's wording.
+        """
+        return await start_container(self._processes, sandbox, spec, joined)

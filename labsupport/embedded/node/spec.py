@@ -53,6 +53,7 @@ class ContainerSpec:
     mounts: tuple[Mount, ...] = ()
     uid: int = 0
     gid: int = 0
+    capabilities: tuple[str, ...] = ()  # of user 0 beyond the default ones, without CAP_
     read_only_root: bool = False
     stdin: bool = False  # it gets a standard input, which those who attach write to; otherwise /dev/null
     stdin_once: bool = False  # that input ends with the first who attached to it; otherwise never

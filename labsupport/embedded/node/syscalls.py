@@ -9,6 +9,8 @@ CLONE_NEWNS = 0x00020000
 CLONE_NEWPID = 0x20000000
 CLONE_NEWNET = 0x40000000
 
+NS_GET_USERNS = 0xB701  # ioctl on a namespace: a descriptor of the user namespace that owns it (ioctl_ns(2))
+
 TIOCSPTLCK = 0x40045431  # ioctl on a pty's master: lock (1) or unlock (0) its slave
 TIOCGPTN = 0x80045430  # ioctl on a pty's master: the number of its slave in /dev/pts
 TIOCGPTPEER = 0x5441  # ioctl on a pty's master: a descriptor of its slave, without a path (Linux >= 4.13)

@@ -10,6 +10,8 @@ from __future__ import annotations
 from labsupport.embedded.objects import JSON
 
 _POD_FIELDS = ("hostPID", "hostIPC", "shareProcessNamespace", "runtimeClassName", "resourceClaims")
+# Over processes of the container's own user namespace; others would count over the machine, or nothing.
+ADDABLE_CAPABILITIES = ("SYS_PTRACE",)
 _PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
 
@@ -22,17 +24,19 @@ def refusals(pod: JSON) -> list[str]:
     if (spec.get("os") or {}).get("name", "linux") != "linux":
         found.append("the embedded cluster has Linux nodes only")
     for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
-        found += [f"container {container['name']}: {text}" for text in _container(container, spec)]
+        found += [f"container {container['name']}: {text}" for text in container_refusals(container, spec)]
     return found
 
 
-def _container(container: JSON, spec: JSON) -> list[str]:
+def container_refusals(container: JSON, spec: JSON) -> list[str]:
+    """The same for one container of a pod with that spec."""
     found = []
     context = container.get("securityContext") or {}
     if context.get("privileged"):
         found.append("the embedded cluster does not serve privileged containers")
-    if (context.get("capabilities") or {}).get("add"):
-        found.append("the embedded cluster cannot add capabilities")
+    added = set((context.get("capabilities") or {}).get("add") or ()) - set(ADDABLE_CAPABILITIES)
+    if added:
+        found.append(f"the embedded cluster cannot add capabilities ({', '.join(sorted(added))})")
     if context.get("procMount", "Default") != "Default":
         found.append("the embedded cluster does not serve procMount")
     if container.get("volumeDevices"):

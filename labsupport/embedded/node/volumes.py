@@ -205,7 +205,11 @@ def uses(pod: JSON, resource: Resource, name: str) -> bool:
     source_key, value_key = ("configMapRef", "configMapKeyRef")
     if resource is SECRETS:
         source_key, value_key = ("secretRef", "secretKeyRef")
-    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
+    for container in (
+        *(spec.get("initContainers") or ()),
+        *spec["containers"],
+        *(spec.get("ephemeralContainers") or ()),
+    ):
         references = [s.get(source_key) for s in container.get("envFrom") or ()]
         references += [(e.get("valueFrom") or {}).get(value_key) for e in container.get("env") or ()]
         if any(r and r.get("name") == name for r in references):
