@@ -31,15 +31,19 @@ SECONDS = 20.0  # the longest that a test waits for anything
 
 
 class FakeSession:
-    """A program that knows `cat`, `exit N`, `both`, `sleep` and `fail`."""
+    """A program that knows `cat`, `exit N`, `both`, `sleep`, `fail` and `deaf`, which reads nothing."""
 
     def __init__(self, command: list[str]) -> None:
         self.command = command
         self.closed = asyncio.Event()
+        self.blocked = asyncio.Event()
         self.size: tuple[int, int] | None = None
         self._stdin: asyncio.Queue[bytes | None] = asyncio.Queue()
 
     async def write_stdin(self, data: bytes) -> None:
+        if self.command[0] == "deaf":
+            self.blocked.set()
+            await asyncio.Event().wait()
         await self._stdin.put(data)
 
     async def close_stdin(self) -> None:
@@ -57,7 +61,7 @@ class FakeSession:
             yield STDERR, b"to stderr\n"
         elif self.command[0] == "fail":
             raise ZeroDivisionError("by hand")
-        elif self.command[0] == "sleep":
+        elif self.command[0] in ("sleep", "deaf"):
             yield STDOUT, b"asleep\n"
             await self.closed.wait()
 

@@ -640,7 +640,7 @@ async def a_container_ends_although_a_client_does_not_read(lab: Lab) -> None:
 async def a_client_that_writes_what_nobody_reads_is_let_go_at_the_end(lab: Lab) -> None:
     container = await lab.run("busybox", "sleep", "100", stdin=True)
     session = container.attach(stdin=True)
-    writing = asyncio.create_task(session.write_stdin(b"x" * 1_000_000))
+    writing = asyncio.create_task(session.write_stdin(b"x" * 2_000_000))
     await asyncio.sleep(0.05)
     assert not writing.done()
     container.signal(signal.SIGKILL)

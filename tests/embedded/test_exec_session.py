@@ -10,6 +10,7 @@ import pytest
 
 from labsupport.embedded.node.exec_session import ProcessSession
 from labsupport.embedded.node.process import Child
+from labsupport.embedded.node.standard_input import AHEAD, StandardInput
 from labsupport.embedded.podruntime import STDOUT
 
 
@@ -29,6 +30,62 @@ class FakeChild:
 
 def session_on(descriptor: int, child: FakeChild) -> ProcessSession:
     return ProcessSession(cast(Child, child), None, {descriptor: STDOUT}, None)
+
+
+async def taken(reader: int, count: int) -> bytes:
+    """What comes out of a pipe, up to a count of bytes or its end."""
+    os.set_blocking(reader, False)
+    got, more = b"", asyncio.Event()
+    asyncio.get_running_loop().add_reader(reader, more.set)
+    async with asyncio.timeout(10):
+        while len(got) < count:
+            more.clear()
+            try:
+                if not (block := os.read(reader, 65536)):
+                    break
+                got += block
+            except BlockingIOError:
+                await more.wait()
+    asyncio.get_running_loop().remove_reader(reader)
+    return got
+
+
+async def test_input_is_kept_for_a_program_that_does_not_read_and_ends_after_it() -> None:
+    reader, writer = os.pipe()
+    stdin = StandardInput(writer, terminal=False)
+    async with asyncio.timeout(10):
+        await stdin.write(b"a" * AHEAD)  # many times what a pipe holds: the writer is not held up
+    stdin.close()
+    await stdin.write(b"late")
+    assert await taken(reader, AHEAD + 10) == b"a" * AHEAD
+    os.close(reader)
+
+
+async def test_who_writes_much_more_than_is_read_waits() -> None:
+    reader, writer = os.pipe()
+    stdin = StandardInput(writer, terminal=False)
+    writing = asyncio.ensure_future(stdin.write(b"a" * (2 * AHEAD)))
+    await asyncio.sleep(0.1)
+    assert not writing.done()
+    await taken(reader, AHEAD)
+    async with asyncio.timeout(10):
+        await writing
+    stdin.abort()
+    assert len(await taken(reader, 2 * AHEAD)) <= 1 << 17  # what waited is dropped, what is in the pipe is not
+    os.close(reader)
+
+
+async def test_input_is_dropped_when_nobody_reads_any_more() -> None:
+    reader, writer = os.pipe()
+    stdin = StandardInput(writer, terminal=False)
+    writing = asyncio.ensure_future(stdin.write(b"a" * (2 * AHEAD)))
+    await asyncio.sleep(0)
+    os.close(reader)
+    async with asyncio.timeout(10):
+        await writing
+        await stdin.write(b"more")
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(writer)
 
 
 async def test_a_killed_program_leaves_no_descriptor_open_that_nobody_read_to_its_end() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -162,6 +163,26 @@ async def test_a_client_that_leaves_ends_the_program(api: ApiServer) -> None:
             pass
     async with asyncio.timeout(SECONDS):
         await api.runtime.sessions[0].closed.wait()
+
+
+@pytest.mark.parametrize("size", [1, 1 << 20])  # the second fills every buffer: the server has stopped reading
+async def test_a_client_that_leaves_is_seen_to_leave_while_the_program_reads_nothing(api: ApiServer, size: int) -> None:
+    async with run(api, ["deaf"], stdin="1") as socket:
+        sending = asyncio.ensure_future(_send(socket, size))
+        while not api.runtime.sessions:
+            await socket.receive_bytes()
+        async with asyncio.timeout(SECONDS):
+            await api.runtime.sessions[0].blocked.wait()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(sending), 0.5)
+            sending.cancel()
+            socket._response.connection.transport.abort()
+            await api.runtime.sessions[0].closed.wait()
+
+
+async def _send(socket: Any, size: int) -> None:
+    for _ in range(20):
+        await socket.send_bytes(b"\0" + bytes(size))
 
 
 async def test_a_program_that_cannot_start_is_told_on_the_error_channel(api: ApiServer) -> None:

@@ -82,6 +82,20 @@ async def test_a_client_that_leaves_ends_the_program(api: ApiServer) -> None:
         await api.runtime.sessions[0].closed.wait()
 
 
+async def test_a_client_that_leaves_is_seen_to_leave_while_the_program_reads_nothing(api: ApiServer) -> None:
+    process = await api.start_kubectl("exec", "-i", "one", "--", "deaf")
+    assert process.stdin is not None
+    process.stdin.write(bytes(20 << 20))
+    async with asyncio.timeout(SECONDS):
+        while not (api.runtime.sessions and api.runtime.sessions[0].blocked.is_set()):
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.5)  # the server has stopped reading, and has sent pings
+        assert process.returncode is None
+        process.kill()
+        await api.runtime.sessions[0].closed.wait()
+        await process.wait()
+
+
 async def test_a_server_that_stops_ends_the_session(api: ApiServer) -> None:
     process = await api.start_kubectl("exec", "one", "--", "sleep")
     assert process.stdout is not None

@@ -38,6 +38,10 @@ class Channels:
         else:
             await self._socket.send_bytes(bytes([channel]) + data)
 
+    async def ping(self) -> None:
+        """Send a ping, whose answer is not waited for. Raises ConnectionError when the client has gone."""
+        await self._socket.ping()
+
     async def messages(self) -> AsyncIterator[tuple[int, bytes]]:
         """(Channel, bytes) of each message until the client leaves; those that cannot be read are left out."""
         async for message in self._socket:

@@ -40,6 +40,9 @@ class RemoteStreams(Protocol):
     async def send(self, channel: int, data: bytes) -> None:
         """Send what the program said. Raises ConnectionError."""
 
+    async def ping(self) -> None:
+        """Send something that the client does not hear. Raises ConnectionError when it has gone."""
+
     async def end(self, status: JSON) -> None:
         """Tell how it ended. Raises ConnectionError."""
 
@@ -64,6 +67,10 @@ class ChannelsRemote:
     async def send(self, channel: int, data: bytes) -> None:
         """See RemoteStreams."""
         await self._channels.send(channel, data)
+
+    async def ping(self) -> None:
+        """See RemoteStreams."""
+        await self._channels.ping()
 
     async def end(self, status: JSON) -> None:
         """See RemoteStreams."""
@@ -131,6 +138,10 @@ class SpdyRemote:
     async def send(self, channel: int, data: bytes) -> None:
         """See RemoteStreams."""
         await self._streams.send(self._ids[channel], data)
+
+    async def ping(self) -> None:
+        """See RemoteStreams."""
+        await self._streams.ping()
 
     async def end(self, status: JSON) -> None:
         """See RemoteStreams."""

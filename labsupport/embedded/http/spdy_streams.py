@@ -16,6 +16,7 @@ class SpdyStreams:
         self._pieces = pieces
         self._send = send
         self._writer = spdy.Writer()
+        self._pings = 0
 
     async def events(self) -> AsyncIterator[Event]:
         """What happens on the streams, until the client leaves. Raises SpdyError, ConnectionError."""
@@ -24,6 +25,8 @@ class SpdyStreams:
             for event in reader.feed(piece):
                 match event:
                     case spdy.Ping():
+                        if event.number % 2 == 0:
+                            continue  # the answer to one of ours
                         await self._send(self._writer.ping(event.number))
                     case spdy.Opened() | spdy.Data() | spdy.Reset():
                         yield event
@@ -35,6 +38,11 @@ class SpdyStreams:
     async def refuse(self, stream: int) -> None:
         """Do not take it. Raises ConnectionError."""
         await self._send(self._writer.reset(stream, spdy.REFUSED_STREAM))
+
+    async def ping(self) -> None:
+        """Send a ping, whose answer is not waited for. Raises ConnectionError when the client has gone."""
+        self._pings += 2  # even, as a server's are
+        await self._send(self._writer.ping(self._pings))
 
     async def send(self, stream: int, data: bytes, *, end: bool = False) -> None:
         """Send bytes on a stream; with `end` they are the last. Raises ConnectionError."""

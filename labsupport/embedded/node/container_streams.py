@@ -146,7 +146,7 @@ class ContainerStreams:
             os.close(self._stdin_writer)
             self._stdin_writer = -1
         if self.stdin is not None:
-            self.stdin.close()
+            self.stdin.abort()
         for one in tuple(self._attached):
             self.detach(one)
         self._log.close()
@@ -179,7 +179,7 @@ class Attachment:
         self._queue.put_nowait(None)
 
     async def write_stdin(self, data: bytes) -> None:
-        """Write to the container's input, as fast as it reads; dropped where there is none (any more)."""
+        """Write to the container's input, little faster than it reads; dropped where there is none (any more)."""
         if self._stdin is not None:
             await self._stdin.write(data)
 

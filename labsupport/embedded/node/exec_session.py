@@ -73,7 +73,8 @@ class ProcessSession:
 
     async def _end(self) -> int:
         code = await self._child.wait()
-        await self.close_stdin()
+        if self._stdin is not None:
+            self._stdin.abort()
         # A program that it left behind may hold the streams open for ever; what is in them now is still told.
         for descriptor in list(self._outputs):
             if descriptor not in self._paused:
@@ -91,7 +92,7 @@ class ProcessSession:
         self._finish(descriptor)
 
     async def write_stdin(self, data: bytes) -> None:
-        """Write to the program's input, as fast as it reads; dropped when nobody reads any more."""
+        """Write to the program's input, little faster than it reads; dropped when nobody reads any more."""
         if self._stdin is not None:
             await self._stdin.write(data)
 

@@ -6,6 +6,9 @@ import asyncio
 import contextlib
 import os
 
+AHEAD = 1 << 20  # bytes that may wait for the program before its writer has to; who leaves meanwhile is seen to leave
+_BLOCK = 64 * 1024
+
 
 class StandardInput:
     """The end that is written to; owns the descriptor."""
@@ -15,33 +18,53 @@ class StandardInput:
         self._descriptor: int | None = descriptor
         self._terminal = terminal
         self._loop = asyncio.get_running_loop()
-        self._closed: asyncio.Future[None] = self._loop.create_future()
-        self._turn = asyncio.Lock()
+        self._waiting = bytearray()
+        self._ending = False
+        self._room = asyncio.Event()
 
     async def write(self, data: bytes) -> None:
-        """Write as fast as the program reads; dropped when nobody reads any more. Several writers take turns."""
-        view = memoryview(data)
-        async with self._turn:
-            while view and self._descriptor is not None:
-                try:
-                    view = view[os.write(self._descriptor, view) :]
-                except BlockingIOError:
-                    await self._writable(self._descriptor)
-                except OSError:
-                    self.close()
+        """Write what the program reads and keep what it does not read yet; wait while more than AHEAD is kept.
 
-    async def _writable(self, descriptor: int) -> None:
-        ready: asyncio.Future[None] = self._loop.create_future()
-        self._loop.add_writer(descriptor, _set, ready)
+        Dropped after the end, and when nobody reads any more.
+        """
+        if self._descriptor is None or self._ending:
+            return
+        self._waiting += data
+        self._flush()
+        while len(self._waiting) > AHEAD:
+            self._room.clear()
+            await self._room.wait()
+
+    def _flush(self) -> None:
+        """Write what can be written now, and come back when there is room for the rest."""
+        if self._descriptor is None:
+            return
         try:
-            await asyncio.wait((ready, self._closed), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            if self._descriptor is not None:
-                self._loop.remove_writer(descriptor)
-            ready.cancel()
+            while self._waiting:
+                del self._waiting[: os.write(self._descriptor, bytes(self._waiting[:_BLOCK]))]
+        except BlockingIOError:
+            self._loop.add_writer(self._descriptor, self._flush)
+        except OSError:
+            self.abort()
+        else:
+            self._loop.remove_writer(self._descriptor)
+            if self._ending:
+                self._end()
+        if len(self._waiting) <= AHEAD:
+            self._room.set()
 
     def close(self) -> None:
-        """End the input (on a terminal: type Ctrl-D); may be called again."""
+        """End the input once the program has read what waits (on a terminal: type Ctrl-D); may be called again."""
+        self._ending = True
+        self._flush()
+
+    def abort(self) -> None:
+        """End the input at once: the program has ended, or reads no more. May be called again."""
+        self._waiting.clear()
+        self._room.set()
+        self._end()
+
+    def _end(self) -> None:
         descriptor, self._descriptor = self._descriptor, None
         if descriptor is None:
             return
@@ -50,9 +73,3 @@ class StandardInput:
             with contextlib.suppress(OSError):
                 os.write(descriptor, b"\x04")
         os.close(descriptor)
-        self._closed.set_result(None)
-
-
-def _set(future: asyncio.Future[None]) -> None:
-    if not future.done():
-        future.set_result(None)
