@@ -1,4 +1,4 @@
-"""The protobuf messages that kubectl's create commands and Ingress controllers send: field numbers, names and types.
+"""The protobuf messages that kubectl create, kubectl debug and Ingress controllers send: field numbers, names, types.
 
 The numbers are those of k8s.io/api/*/generated.proto and apimachinery's meta/v1, runtime, resource and util/intstr.
 Only what those write is here; protobuf_decoding refuses anything else by name.
@@ -60,21 +60,132 @@ _MESSAGES = {
     "DeploymentStrategy": "1 type string, 2 rollingUpdate RollingUpdateDeployment?",
     "RollingUpdateDeployment": "1 maxUnavailable IntOrString?, 2 maxSurge IntOrString?",
     "PodTemplateSpec": "1 metadata ObjectMeta, 2 spec PodSpec",
+    "Pod": "1 metadata ObjectMeta, 2 spec PodSpec, 3 status -",
     "PodSpec": (
-        "2 containers []Container, 3 restartPolicy string, 4 terminationGracePeriodSeconds int64?, "
+        "1 volumes []Volume, 2 containers []Container, 3 restartPolicy string, 4 terminationGracePeriodSeconds int64?, "
         "5 activeDeadlineSeconds int64?, 6 dnsPolicy string, 7 nodeSelector {}string, 8 serviceAccountName string, "
         "9 serviceAccount string, 10 nodeName string, 11 hostNetwork bool, 12 hostPID bool, 13 hostIPC bool, "
-        "15 imagePullSecrets []LocalObjectReference, 16 hostname string, 17 subdomain string, "
-        "19 schedulerName string, 20 initContainers []Container, 21 automountServiceAccountToken bool?, "
-        "24 priorityClassName string"
+        "14 securityContext PodSecurityContext?, 15 imagePullSecrets []LocalObjectReference, 16 hostname string, "
+        "17 subdomain string, 18 affinity Affinity?, 19 schedulerName string, 20 initContainers []Container, "
+        "21 automountServiceAccountToken bool?, 22 tolerations []Toleration, 23 hostAliases []HostAlias, "
+        "24 priorityClassName string, 25 priority int32?, 26 dnsConfig PodDNSConfig?, 27 shareProcessNamespace bool?, "
+        "28 readinessGates []PodReadinessGate, 30 enableServiceLinks bool?, 31 preemptionPolicy string?, "
+        "33 topologySpreadConstraints []TopologySpreadConstraint, 35 setHostnameAsFQDN bool?, "
+        "38 schedulingGates []PodSchedulingGate"
+    ),
+    "PodSecurityContext": (
+        "2 runAsUser int64?, 3 runAsNonRoot bool?, 4 supplementalGroups []int64, 5 fsGroup int64?, "
+        "6 runAsGroup int64?, 9 fsGroupChangePolicy string?, 10 seccompProfile SeccompProfile?"
+    ),
+    "SeccompProfile": "1 type string, 2 localhostProfile string?",
+    "HostAlias": "1 ip string, 2 hostnames []string",
+    "PodDNSConfig": "1 nameservers []string, 2 searches []string, 3 options []PodDNSConfigOption",
+    "PodDNSConfigOption": "1 name string, 2 value string?",
+    "PodReadinessGate": "1 conditionType string",
+    "PodSchedulingGate": "1 name string",
+    "Toleration": "1 key string, 2 operator string, 3 value string, 4 effect string, 5 tolerationSeconds int64?",
+    "TopologySpreadConstraint": (
+        "1 maxSkew int32, 2 topologyKey string, 3 whenUnsatisfiable string, 4 labelSelector LabelSelector?, "
+        "5 minDomains int32?, 6 nodeAffinityPolicy string?, 7 nodeTaintsPolicy string?, 8 matchLabelKeys []string"
+    ),
+    "Affinity": "1 nodeAffinity NodeAffinity?, 2 podAffinity PodAffinity?, 3 podAntiAffinity PodAffinity?",
+    "NodeAffinity": (
+        "1 requiredDuringSchedulingIgnoredDuringExecution NodeSelector?, "
+        "2 preferredDuringSchedulingIgnoredDuringExecution []PreferredSchedulingTerm"
+    ),
+    "NodeSelector": "1 nodeSelectorTerms []NodeSelectorTerm",
+    "NodeSelectorTerm": "1 matchExpressions []LabelSelectorRequirement, 2 matchFields []LabelSelectorRequirement",
+    "PreferredSchedulingTerm": "1 weight int32, 2 preference NodeSelectorTerm",
+    "PodAffinity": (  # and PodAntiAffinity
+        "1 requiredDuringSchedulingIgnoredDuringExecution []PodAffinityTerm, "
+        "2 preferredDuringSchedulingIgnoredDuringExecution []WeightedPodAffinityTerm"
+    ),
+    "PodAffinityTerm": (
+        "1 labelSelector LabelSelector?, 2 namespaces []string, 3 topologyKey string, "
+        "4 namespaceSelector LabelSelector?, 5 matchLabelKeys []string, 6 mismatchLabelKeys []string"
+    ),
+    "WeightedPodAffinityTerm": "1 weight int32, 2 podAffinityTerm PodAffinityTerm",
+    "Volume": "1 name string, 2 volumeSource VolumeSource*",
+    "VolumeSource": (
+        "1 hostPath HostPathVolumeSource?, 2 emptyDir EmptyDirVolumeSource?, 6 secret SecretVolumeSource?, "
+        "10 persistentVolumeClaim PersistentVolumeClaimVolumeSource?, 16 downwardAPI DownwardAPIVolumeSource?, "
+        "19 configMap ConfigMapVolumeSource?, 26 projected ProjectedVolumeSource?, 29 ephemeral EphemeralVolumeSource?"
+    ),
+    "HostPathVolumeSource": "1 path string, 2 type string?",
+    "EmptyDirVolumeSource": "1 medium string, 2 sizeLimit Quantity?",
+    "SecretVolumeSource": "1 secretName string, 2 items []KeyToPath, 3 defaultMode int32?, 4 optional bool?",
+    "PersistentVolumeClaimVolumeSource": "1 claimName string, 2 readOnly bool",
+    "DownwardAPIVolumeSource": "1 items []DownwardAPIVolumeFile, 2 defaultMode int32?",
+    "DownwardAPIVolumeFile": (
+        "1 path string, 2 fieldRef ObjectFieldSelector?, 3 resourceFieldRef ResourceFieldSelector?, 4 mode int32?"
+    ),
+    "ObjectFieldSelector": "1 apiVersion string, 2 fieldPath string",
+    "ResourceFieldSelector": "1 containerName string, 2 resource string, 3 divisor Quantity",
+    "ConfigMapVolumeSource": (
+        "1 localObjectReference LocalObjectReference*, 2 items []KeyToPath, 3 defaultMode int32?, 4 optional bool?"
+    ),
+    "KeyToPath": "1 key string, 2 path string, 3 mode int32?",
+    "ProjectedVolumeSource": "1 sources []VolumeProjection, 2 defaultMode int32?",
+    "VolumeProjection": (
+        "1 secret KeysProjection?, 2 downwardAPI DownwardAPIVolumeSource?, 3 configMap KeysProjection?, "
+        "4 serviceAccountToken ServiceAccountTokenProjection?"
+    ),
+    "KeysProjection": (  # SecretProjection and ConfigMapProjection
+        "1 localObjectReference LocalObjectReference*, 2 items []KeyToPath, 4 optional bool?"
+    ),
+    "ServiceAccountTokenProjection": "1 audience string, 2 expirationSeconds int64?, 3 path string",
+    "EphemeralVolumeSource": "1 volumeClaimTemplate PersistentVolumeClaimTemplate?",
+    "PersistentVolumeClaimTemplate": "1 metadata ObjectMeta, 2 spec PersistentVolumeClaimSpec",
+    "PersistentVolumeClaimSpec": (
+        "1 accessModes []string, 2 resources ResourceRequirements, 3 volumeName string, 4 selector LabelSelector?, "
+        "5 storageClassName string?, 6 volumeMode string?"
     ),
     "Container": (
         "1 name string, 2 image string, 3 command []string, 4 args []string, 5 workingDir string, "
-        "6 ports []ContainerPort, 7 env []EnvVar, 8 resources ResourceRequirements, 13 terminationMessagePath string, "
-        "14 imagePullPolicy string, 16 stdin bool, 17 stdinOnce bool, 18 tty bool, 20 terminationMessagePolicy string"
+        "6 ports []ContainerPort, 7 env []EnvVar, 8 resources ResourceRequirements, 9 volumeMounts []VolumeMount, "
+        "10 livenessProbe Probe?, 11 readinessProbe Probe?, 12 lifecycle Lifecycle?, 13 terminationMessagePath string, "
+        "14 imagePullPolicy string, 15 securityContext SecurityContext?, 16 stdin bool, 17 stdinOnce bool, "
+        "18 tty bool, 19 envFrom []EnvFromSource, 20 terminationMessagePolicy string, 22 startupProbe Probe?, "
+        "24 restartPolicy string?"
+    ),
+    "VolumeMount": (
+        "1 name string, 2 readOnly bool, 3 mountPath string, 4 subPath string, 5 mountPropagation string?, "
+        "6 subPathExpr string, 7 recursiveReadOnly string?"
+    ),
+    "Probe": (
+        "1 handler Handler*, 2 initialDelaySeconds int32, 3 timeoutSeconds int32, 4 periodSeconds int32, "
+        "5 successThreshold int32, 6 failureThreshold int32, 7 terminationGracePeriodSeconds int64?"
+    ),
+    "Lifecycle": "1 postStart LifecycleHandler?, 2 preStop LifecycleHandler?, 3 stopSignal string?",
+    "Handler": "1 exec ExecAction?, 2 httpGet HTTPGetAction?, 3 tcpSocket TCPSocketAction?, 4 grpc GRPCAction?",
+    "LifecycleHandler": (
+        "1 exec ExecAction?, 2 httpGet HTTPGetAction?, 3 tcpSocket TCPSocketAction?, 4 sleep SleepAction?"
+    ),
+    "ExecAction": "1 command []string",
+    "HTTPGetAction": "1 path string, 2 port IntOrString, 3 host string, 4 scheme string, 5 httpHeaders []HTTPHeader",
+    "HTTPHeader": "1 name string, 2 value string",
+    "TCPSocketAction": "1 port IntOrString, 2 host string",
+    "GRPCAction": "1 port int32, 2 service string?",
+    "SleepAction": "1 seconds int64",
+    "SecurityContext": (
+        "1 capabilities Capabilities?, 2 privileged bool?, 4 runAsUser int64?, 5 runAsNonRoot bool?, "
+        "6 readOnlyRootFilesystem bool?, 7 allowPrivilegeEscalation bool?, 8 runAsGroup int64?, 9 procMount string?, "
+        "11 seccompProfile SeccompProfile?"
+    ),
+    "Capabilities": "1 add []string, 2 drop []string",
+    "EnvFromSource": "1 prefix string, 2 configMapRef KeysSource?, 3 secretRef KeysSource?",
+    "KeysSource": (  # ConfigMapEnvSource and SecretEnvSource
+        "1 localObjectReference LocalObjectReference*, 2 optional bool?"
+    ),
+    "EnvVarSource": (
+        "1 fieldRef ObjectFieldSelector?, 2 resourceFieldRef ResourceFieldSelector?, 3 configMapKeyRef KeySelector?, "
+        "4 secretKeyRef KeySelector?"
+    ),
+    "KeySelector": (  # ConfigMapKeySelector and SecretKeySelector
+        "1 localObjectReference LocalObjectReference*, 2 key string, 3 optional bool?"
     ),
     "ContainerPort": "1 name string, 2 hostPort int32, 3 containerPort int32, 4 protocol string, 5 hostIP string",
-    "EnvVar": "1 name string, 2 value string",
+    "EnvVar": "1 name string, 2 value string, 3 valueFrom EnvVarSource?",
     "ResourceRequirements": "1 limits {}Quantity, 2 requests {}Quantity",
     "PodDisruptionBudget": "1 metadata ObjectMeta, 2 spec PodDisruptionBudgetSpec, 3 status -",
     "PodDisruptionBudgetSpec": (
@@ -151,6 +262,7 @@ KINDS = frozenset(
         ("v1", "ConfigMap"),
         ("v1", "Secret"),
         ("v1", "Service"),
+        ("v1", "Pod"),
         ("apps/v1", "Deployment"),
         ("batch/v1", "Job"),
         ("policy/v1", "PodDisruptionBudget"),

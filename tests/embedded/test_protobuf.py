@@ -97,6 +97,143 @@ async def test_kubectl_create_stores_what_its_json_says(api: ApiServer, command:
     assert intent(stored) == intent(json.loads(again))
 
 
+def rich_pod() -> JSON:
+    """A pod that has at least one of everything that is served."""
+    selector = {"matchLabels": {"a": "b"}, "matchExpressions": [{"key": "c", "operator": "In", "values": ["d", "e"]}]}
+    node_term = {"matchExpressions": [{"key": "k", "operator": "Exists"}], "matchFields": []}
+    node_term["matchFields"] = [{"key": "metadata.name", "operator": "In", "values": ["n"]}]
+    pod_term = {"labelSelector": selector, "topologyKey": "t", "namespaces": ["x"], "namespaceSelector": {}}
+    pod_affinity = {
+        "requiredDuringSchedulingIgnoredDuringExecution": [pod_term],
+        "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 3, "podAffinityTerm": pod_term}],
+    }
+    node_affinity = {
+        "requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [node_term]},
+        "preferredDuringSchedulingIgnoredDuringExecution": [{"weight": 2, "preference": node_term}],
+    }
+    field, amount = {"fieldPath": "metadata.name"}, {"containerName": "main", "resource": "limits.cpu", "divisor": "1m"}
+    items = [{"key": "k", "path": "p/q", "mode": 0o400}]
+    claim = {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}, "storageClassName": "s"}
+    sources = [
+        {"secret": {"name": "s", "items": items, "optional": True}},
+        {"configMap": {"name": "c", "items": items}},
+        {"downwardAPI": {"items": [{"path": "x", "fieldRef": field}]}},
+        {"serviceAccountToken": {"audience": "a", "expirationSeconds": 4000, "path": "t"}},
+    ]
+    volumes = [
+        {"name": "a", "hostPath": {"path": "/x", "type": "Directory"}},
+        {"name": "b", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}},
+        {"name": "c", "secret": {"secretName": "s", "items": items, "defaultMode": 0o600, "optional": False}},
+        {"name": "d", "persistentVolumeClaim": {"claimName": "c", "readOnly": True}},
+        {"name": "e", "downwardAPI": {"items": [{"path": "x", "resourceFieldRef": amount, "mode": 0o644}]}},
+        {"name": "f", "configMap": {"name": "c", "items": items, "optional": True}},
+        {"name": "g", "projected": {"sources": sources}},
+        {"name": "h", "ephemeral": {"volumeClaimTemplate": {"metadata": {"labels": {"a": "b"}}, "spec": claim}}},
+    ]
+    get = {"path": "/p", "port": "web", "host": "h", "scheme": "HTTPS", "httpHeaders": [{"name": "n", "value": "v"}]}
+    main = {
+        "name": "main",
+        "image": "nginx:1",
+        "command": ["a", "b"],
+        "args": ["c"],
+        "workingDir": "/w",
+        "ports": [{"name": "web", "containerPort": 80, "protocol": "TCP"}],
+        "env": [
+            {"name": "A", "value": "1"},
+            {"name": "B", "valueFrom": {"fieldRef": field}},
+            {"name": "C", "valueFrom": {"resourceFieldRef": amount}},
+            {"name": "D", "valueFrom": {"configMapKeyRef": {"name": "c", "key": "k", "optional": True}}},
+            {"name": "E", "valueFrom": {"secretKeyRef": {"name": "s", "key": "k"}}},
+        ],
+        "envFrom": [{"prefix": "P_", "configMapRef": {"name": "c", "optional": True}}, {"secretRef": {"name": "s"}}],
+        "resources": {"limits": {"cpu": "1"}, "requests": {"cpu": "500m", "memory": "1Mi"}},
+        "volumeMounts": [
+            {"name": "b", "mountPath": "/b", "subPath": "s", "mountPropagation": "None"},
+            {"name": "a", "mountPath": "/a", "readOnly": True, "subPathExpr": "$(A)", "recursiveReadOnly": "Disabled"},
+        ],
+        "livenessProbe": {"httpGet": get, "initialDelaySeconds": 2, "terminationGracePeriodSeconds": 3},
+        "readinessProbe": {"exec": {"command": ["x"]}, "timeoutSeconds": 4, "successThreshold": 2},
+        "startupProbe": {"tcpSocket": {"port": 80, "host": "h"}, "periodSeconds": 5, "failureThreshold": 6},
+        "lifecycle": {"postStart": {"exec": {"command": ["y"]}}, "preStop": {"sleep": {"seconds": 7}}},
+        "terminationMessagePath": "/m",
+        "terminationMessagePolicy": "FallbackToLogsOnError",
+        "imagePullPolicy": "Always",
+        "securityContext": {
+            "capabilities": {"add": ["SYS_PTRACE"], "drop": ["ALL"]},
+            "privileged": False,
+            "runAsUser": 1,
+            "runAsGroup": 2,
+            "runAsNonRoot": True,
+            "readOnlyRootFilesystem": True,
+            "allowPrivilegeEscalation": True,
+            "procMount": "Default",
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "stdin": True,
+        "stdinOnce": True,
+        "tty": True,
+    }
+    spec = {
+        "volumes": volumes,
+        "initContainers": [{"name": "side", "image": "redis:7", "restartPolicy": "Always"}],
+        "containers": [main],
+        "restartPolicy": "OnFailure",
+        "terminationGracePeriodSeconds": 9,
+        "activeDeadlineSeconds": 100,
+        "dnsPolicy": "None",
+        "dnsConfig": {"nameservers": ["1.2.3.4"], "searches": ["s"], "options": [{"name": "n", "value": "1"}]},
+        "nodeSelector": {"a": "b"},
+        "automountServiceAccountToken": False,
+        "shareProcessNamespace": False,
+        "securityContext": {
+            "runAsUser": 3,
+            "runAsGroup": 4,
+            "runAsNonRoot": False,
+            "fsGroup": 5,
+            "fsGroupChangePolicy": "Always",
+            "supplementalGroups": [6, 7],
+            "seccompProfile": {"type": "Localhost", "localhostProfile": "p"},
+        },
+        "imagePullSecrets": [{"name": "pull"}],
+        "hostname": "h",
+        "subdomain": "sub",
+        "setHostnameAsFQDN": True,
+        "affinity": {"nodeAffinity": node_affinity, "podAffinity": pod_affinity, "podAntiAffinity": pod_affinity},
+        "schedulerName": "mine",
+        "tolerations": [{"key": "k", "operator": "Equal", "value": "v", "effect": "NoExecute", "tolerationSeconds": 8}],
+        "hostAliases": [{"ip": "1.2.3.4", "hostnames": ["x", "y"]}],
+        "readinessGates": [{"conditionType": "example.com/gate"}],
+        "schedulingGates": [{"name": "example.com/wait"}],
+        "enableServiceLinks": False,
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "zone",
+                "whenUnsatisfiable": "DoNotSchedule",
+                "labelSelector": selector,
+                "minDomains": 2,
+                "nodeAffinityPolicy": "Honor",
+                "nodeTaintsPolicy": "Ignore",
+                "matchLabelKeys": ["l"],
+            }
+        ],
+    }
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one", "labels": {"l": "1"}}, "spec": spec}
+
+
+async def test_kubectl_debug_copies_a_pod_in_full(api: ApiServer) -> None:
+    code, one = await api.client("POST", "/api/v1/namespaces/default/pods", rich_pod())
+    assert code == 201, one
+    keep = [f"--keep-{what}" for what in ("labels", "annotations", "liveness", "readiness", "startup")]
+    code, _, err = await api.kubectl(
+        "debug", "one", "--copy-to=two", "--set-image=main=nginx:1", "--share-processes=false", *keep
+    )
+    assert code == 0, err
+    _, two = await api.client("GET", "/api/v1/namespaces/default/pods/two")
+    assert two["metadata"]["labels"] == {"l": "1"}
+    assert two["spec"] == one["spec"]
+
+
 async def test_kubectl_asks_for_tokens_and_for_permission(api: ApiServer) -> None:
     code, out, err = await api.kubectl("create", "token", "default", "--duration=20m")
     assert code == 0 and out.count(".") == 2, err
@@ -132,8 +269,8 @@ async def test_what_cannot_be_told_in_full_is_refused_by_name(api: ApiServer) ->
     code, body = await api.client("POST", path, envelope("ConfigMap", record(9, b"x")), headers=PROTOBUF)
     assert code == 415
     assert "does not read field 9 of ConfigMap" in body["message"] and "application/json" in body["message"]
-    code, body = await api.client("POST", path, envelope("Pod", b""), headers=PROTOBUF)
-    assert code == 415 and "Pod of v1" in body["message"]
+    code, body = await api.client("POST", path, envelope("Node", b""), headers=PROTOBUF)
+    assert code == 415 and "Node of v1" in body["message"]
     code, body = await api.client("POST", path, envelope("Secret", record(1, record(1, b"a"))), headers=PROTOBUF)
     assert code == 400 and "does not match the expected kind (ConfigMap)" in body["message"]
 
