@@ -112,6 +112,22 @@ def test_a_quick_command_prints_once(namespace: Namespace, policy: str) -> None:
     assert "falling back" not in done.stderr
 
 
+def test_a_debugger_is_talked_to_at_a_terminal(namespace: Namespace) -> None:
+    namespace.apply(pod("one", shell("echo mark > /tmp/mark; sleep infinity")))
+    namespace.wait("pod/one", "condition=Ready")
+    with typing(namespace, "debug", "-it", "one", f"--image={IMAGE}", "--target=main") as keys:
+        keys.until("try pressing enter.")
+        keys.type("\r")
+        keys.until("# ")
+        keys.type("tty; cat /proc/1/root/tmp/m*; exit 4\r")
+        shown = keys.until("mark\r\n")
+        assert "/dev/pts/0" in shown
+        assert keys.process.wait(SECONDS) == 0
+    (entry,) = namespace.get("pod/one")["status"]["ephemeralContainerStatuses"]
+    assert entry["state"]["terminated"]["exitCode"] == 4
+    assert namespace.get("pod/one")["status"]["phase"] == "Running"
+
+
 def test_a_shell_is_talked_to_at_a_terminal(namespace: Namespace) -> None:
     with typing(namespace, "run", "shell", f"--image={IMAGE}", "--restart=Never", "--rm", "-it", "--", "sh") as keys:
         keys.until("try pressing enter.")

@@ -81,6 +81,7 @@ class FakeContainer:
 class FakeSandbox:
     def __init__(self, ip: str, hostname: str, host_network: bool) -> None:
         self.ip, self.hostname, self.host_network = ip, hostname, host_network
+        self.share_processes = False
         self.closed = False
 
     async def close(self) -> None:
@@ -105,10 +106,13 @@ class FakeRuntime:
             return result
         return self.exec_result
 
-    async def create_sandbox(self, pod_uid: str, node: str, hostname: str, *, host_network: bool) -> FakeSandbox:
+    async def create_sandbox(
+        self, pod_uid: str, node: str, hostname: str, *, host_network: bool, share_processes: bool
+    ) -> FakeSandbox:
         settings = next(n for n in NODES if n.name == node)
         ip = str(settings.address if host_network else settings.pod_cidr[len(self.sandboxes) + 2])
         self.sandboxes.append(FakeSandbox(ip, hostname, host_network))
+        self.sandboxes[-1].share_processes = share_processes
         return self.sandboxes[-1]
 
     async def run(

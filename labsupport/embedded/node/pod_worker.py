@@ -186,6 +186,7 @@ class PodWorker:
                     node,
                     etc_files.hostname(self.pod, node),
                     host_network=bool(spec.get("hostNetwork")),
+                    share_processes=bool(spec.get("shareProcessNamespace")),
                 )
             except Exception as error:
                 text = f"Failed to create pod sandbox: rpc error: code = Unknown desc = {error}"

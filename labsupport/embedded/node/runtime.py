@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
+from labsupport.embedded.node import images
 from labsupport.embedded.node.container import Container, start_container
 from labsupport.embedded.node.netns import NamespaceThread
 from labsupport.embedded.node.process import Processes
@@ -9,6 +13,8 @@ from labsupport.embedded.node.sandbox import Sandbox, Sandboxes
 from labsupport.embedded.node.spec import ContainerSpec, ExitStatus, Image, Mount, StartError
 
 __all__ = ["Container", "ContainerSpec", "ExitStatus", "Image", "Mount", "Runtime", "Sandbox", "StartError"]
+
+_PAUSE = "registry.k8s.io/pause:3.10"
 
 
 class Runtime:
@@ -32,14 +38,26 @@ class Runtime:
         for thread in self._threads:
             thread.close()
 
-    async def create_sandbox(self, pod_uid: str, node: str, hostname: str, *, host_network: bool = False) -> Sandbox:
+    async def create_sandbox(
+        self, pod_uid: str, node: str, hostname: str, *, host_network: bool = False, share_processes: bool = False
+    ) -> Sandbox:
         """The network of a new pod on `node`, with a fresh address of its range. Raises StartError."""
         del pod_uid  # for symmetry with CRI; the sandbox needs no name of its own
-        return await self._sandboxes.create(node, hostname, host_network=host_network)
+        return await self._sandboxes.create(node, hostname, host_network=host_network, share_processes=share_processes)
 
     async def run(self, sandbox: Sandbox, spec: ContainerSpec, joined: Container | None = None) -> Container:
-        """Start a container in a sandbox, among the processes of the container that it joins, or on its own.
+        """Start a container in a sandbox, among the processes of the container that it joins, of its pod, or its own.
 
         Raises StartError with containerd's wording.
         """
+        if joined is None and sandbox.share_processes:
+            joined = await self._pause(sandbox)
         return await start_container(self._processes, sandbox, spec, joined)
+
+    async def _pause(self, sandbox: Sandbox) -> Container:
+        """The PID 1 of a pod that shares its processes: started for its first container, and again if it has ended."""
+        if sandbox.pause is None or sandbox.pause.over:
+            image = images.resolve(_PAUSE)
+            spec = ContainerSpec("POD", image, image.entrypoint, Path(os.devnull), working_dir="/")
+            sandbox.pause = await start_container(self._processes, sandbox, spec)
+        return sandbox.pause

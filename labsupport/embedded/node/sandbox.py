@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 from ipaddress import IPv4Address
+from typing import TYPE_CHECKING
 
 from pyroute2 import NetlinkError
 
@@ -12,6 +14,9 @@ from labsupport.embedded.node.bridge import Bridge, Plug, set_address
 from labsupport.embedded.node.netns import NamespaceThread, entered
 from labsupport.embedded.node.spec import StartError
 from labsupport.embedded.settings import NODES, NodeSettings
+
+if TYPE_CHECKING:
+    from labsupport.embedded.node.container import Container
 
 _SPARES = 2  # namespaces made ahead of need
 
@@ -49,13 +54,27 @@ class AddressPool:
 
 
 class Sandbox:
-    """The network namespace of one pod. `network` is None for pods with hostNetwork: they share the node's."""
+    """The network namespace of one pod. `network` is None for pods with hostNetwork: they share the node's.
 
-    def __init__(self, sandboxes: Sandboxes, ip: IPv4Address, hostname: str, plug: Plug | None, node: str) -> None:
+    With `share_processes` its containers join the PID namespace of `pause`, which the runtime starts for them.
+    """
+
+    def __init__(
+        self,
+        sandboxes: Sandboxes,
+        ip: IPv4Address,
+        hostname: str,
+        plug: Plug | None,
+        node: str,
+        *,
+        share_processes: bool = False,
+    ) -> None:
         self.ip = str(ip)
         self.hostname = hostname
         self.host_network = plug is None
         self.node = node
+        self.share_processes = share_processes
+        self.pause: Container | None = None
         self._sandboxes = sandboxes
         self._plug = plug
 
@@ -77,6 +96,9 @@ class Sandbox:
 
     async def close(self) -> None:
         """Give the address back and drop the namespace. Its containers have to have ended; may be called again."""
+        if self.pause is not None:
+            self.pause.signal(signal.SIGKILL)
+            await self.pause.wait()
         plug, self._plug = self._plug, None
         if plug:
             await self._sandboxes.release(self.node, IPv4Address(self.ip), plug)
@@ -107,11 +129,11 @@ class Sandboxes:
             await self._thread.run(lambda plug=plug: self._bridge.unplug(plug))  # type: ignore[misc]
         await self._thread.run(self._bridge.close)
 
-    async def create(self, node: str, hostname: str, *, host_network: bool) -> Sandbox:
+    async def create(self, node: str, hostname: str, *, host_network: bool, share_processes: bool = False) -> Sandbox:
         """A sandbox on `node` with a fresh address, or with the node's own. Raises StartError."""
         settings = self._nodes[node]
         if host_network:
-            return Sandbox(self, settings.address, hostname, None, node)
+            return Sandbox(self, settings.address, hostname, None, node, share_processes=share_processes)
         address = self._pools[node].take()
 
         def make() -> Plug:
@@ -129,7 +151,7 @@ class Sandboxes:
             self._pools[node].free(address)
             raise StartError(f"failed to setup network for sandbox: {e}") from e
         self._fill()
-        return Sandbox(self, address, hostname, plug, node)
+        return Sandbox(self, address, hostname, plug, node, share_processes=share_processes)
 
     async def open_socket(self, network: int | None) -> socket.socket:
         """A TCP socket of that network namespace: a socket stays in the one that it was made in. Raises OSError."""

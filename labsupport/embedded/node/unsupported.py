@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from labsupport.embedded.objects import JSON
 
-_POD_FIELDS = ("hostPID", "hostIPC", "shareProcessNamespace", "runtimeClassName", "resourceClaims")
+_POD_FIELDS = ("hostPID", "hostIPC", "runtimeClassName", "resourceClaims")
 # Over processes of the container's own user namespace; others would count over the machine, or nothing.
 ADDABLE_CAPABILITIES = ("SYS_PTRACE",)
 _PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
