@@ -113,6 +113,22 @@ async def test_put_changes_nothing_but_the_ephemeral_containers(call: Client) ->
     assert (await call("PUT", EPHEMERAL, old))[0] == 409
 
 
+async def test_who_added_one_manages_it_and_nothing_else(call: Client) -> None:
+    path = f"{EPHEMERAL}?fieldManager=me"
+    body = {"spec": {"ephemeralContainers": [DEBUGGER]}, "metadata": {"labels": {"a": "b"}}}
+    code, made = await call("PATCH", path, body, headers=STRATEGIC)
+    assert code == 200
+    (entry,) = (e for e in made["metadata"]["managedFields"] if e["manager"] == "me")
+    assert entry["subresource"] == "ephemeralcontainers"
+    assert list(entry["fieldsV1"]) == ["f:spec"] and list(entry["fieldsV1"]["f:spec"]) == ["f:ephemeralContainers"]
+
+
+async def test_a_body_without_a_spec_adds_nothing_and_harms_nothing(call: Client) -> None:
+    _, old = await call("GET", ONE)
+    bare = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "one"}}
+    assert await call("PUT", EPHEMERAL, bare) == (200, old)
+
+
 async def test_none_may_be_removed_or_changed(call: Client) -> None:
     await add(call, DEBUGGER)
     code, status = await call("PATCH", EPHEMERAL, {"spec": {"ephemeralContainers": None}}, headers=MERGE)

@@ -71,7 +71,8 @@ def _as_stored(call: Call, old: JSON, new: JSON, subresource: str) -> JSON:
     if subresource == "status":
         return {**old, "status": new.get("status", {})}
     if subresource == "ephemeralcontainers":
-        new = {**old, "spec": {**old["spec"], "ephemeralContainers": new["spec"].get("ephemeralContainers") or []}}
+        containers = (new.get("spec") or {}).get("ephemeralContainers")
+        new = {**old, "spec": {**old["spec"], **({"ephemeralContainers": containers} if containers else {})}}
     wanted: JSON = clone(new)
     call.kind.default(wanted)
     if "status" in call.resource.subresources:
