@@ -62,11 +62,14 @@ class MountNamespace:
     def kill(self) -> None:
         """SIGKILL to every process in it, and let go of it."""
         own = os.fstat(self._descriptor)
+        killed: set[int] = set()
         try:
-            while found := [pid for pid in _processes() if _is_in(pid, own)]:
+            # Again for those that were forked meanwhile; who has been killed forks no more.
+            while found := {pid for pid in _processes() if pid not in killed and _is_in(pid, own)}:
                 for pid in found:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
+                killed |= found
         finally:
             os.close(self._descriptor)
 
