@@ -58,6 +58,7 @@ def said(schema: JSON, value: Any, old: Any = MISSING) -> list[str]:
         (STRING, "self.split('.').size() == 3", "a.b.c", "a.b"),
         (STRING, "self.find('[0-9]+') == '12'", "a12b", "a1b"),
         (STRING, "self.findAll('[0-9]').size() == 2", "1a2", "1"),
+        (STRING, "self.findAll('[0-9]', 1) == ['1']", "1a2", "2a1"),
         ({"type": "array", "items": {"type": "integer"}}, "self.isSorted()", [1, 2, 2], [2, 1]),
         ({"type": "array", "items": {"type": "integer"}}, "self.sum() <= 3", [1, 2], [2, 2]),
         ({"type": "array", "items": STRING}, "self.max() == 'b'", ["a", "b"], ["a", "c"]),

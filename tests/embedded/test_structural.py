@@ -72,6 +72,16 @@ def of_objects(name: str, below: JSON) -> JSON:
         ({**STRING, "pattern": "^a$"}, "a\n", ["s: Invalid value: \"a\\n\": s in body should match '^a$'"]),
         ({**STRING, "pattern": r"^[[:alpha:]\d]+$"}, "a1", []),
         ({**STRING, "pattern": r"^\$$"}, "$", []),
+        ({**STRING, "pattern": r"ß\z"}, "groß", []),
+        ({**STRING, "pattern": r"^\pL+$"}, "übel", []),
+        (
+            {**STRING, "pattern": r"^(?=a)"},  # as one may be stored that was taken before
+            "a",
+            [
+                's: Invalid value: "a": s in body should match \'^(?=a), but error parsing regexp: '
+                "invalid or unsupported Perl syntax: `(?=`'"
+            ],
+        ),
         (
             {**STRING, "format": "date-time"},
             "today",
@@ -302,7 +312,7 @@ AT = "spec.versions[0].schema.openAPIV3Schema"
             {"type": "object", "properties": {"a": {**STRING, "pattern": "("}}},
             [
                 f'{AT}.properties[a].pattern: Invalid value: "(": must be a valid regular expression, but isn\'t: '
-                "missing ), unterminated subpattern at position 0"
+                "error parsing regexp: missing closing ): `(`"
             ],
         ),
         (

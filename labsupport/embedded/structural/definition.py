@@ -6,17 +6,17 @@ pkg/apis/apiextensions/validation/validation.go (ValidateCustomResourceDefinitio
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from typing import Any
 
 from labsupport.embedded import field
 from labsupport.embedded.field import FieldError
 from labsupport.embedded.objects import JSON, clone
+from labsupport.embedded.structural import patterns
 from labsupport.embedded.structural.defaulting import fill_in
 from labsupport.embedded.structural.lists import duplicates
 from labsupport.embedded.structural.pruning import prune
-from labsupport.embedded.structural.validation import compiled, validate
+from labsupport.embedded.structural.validation import validate
 
 _TYPES = ("array", "boolean", "integer", "number", "object", "string")
 _ROOT, _ITEM, _FIELD = "at the root", "for specified array items", "for specified object fields"
@@ -90,8 +90,8 @@ def _general_errors(schema: JSON, path: str) -> Iterator[FieldError]:
         yield field.not_supported(f"{path}.type", kind, list(_TYPES))
     if "pattern" in schema:
         try:
-            compiled(schema["pattern"])
-        except (re.error, OverflowError) as error:
+            patterns.check(schema["pattern"])
+        except patterns.PatternError as error:
             text = f"must be a valid regular expression, but isn't: {error}"
             yield field.invalid(f"{path}.pattern", schema["pattern"], text)
     yield from _list_errors(schema, path)

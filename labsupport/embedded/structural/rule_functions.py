@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from cel_expr_python import cel
 
 from labsupport.embedded import quantities
-from labsupport.embedded.structural.validation import compiled
+from labsupport.embedded.structural import patterns
 
 if TYPE_CHECKING:
     from labsupport.embedded.structural.rules import TypeName
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 _EXTENSIONS = ("strings", "optional", "math", "sets", "lists", "bindings", "two-var-comprehensions")
 _CONFIG = cel.NewEnvConfigFromYaml("name: rules\nextensions:\n" + "".join(f"  - name: {e}\n" for e in _EXTENSIONS))
 _BOOL, _DYN, _INT, _STRING = cel.Type.BOOL, cel.Type.DYN, cel.Type.INT, cel.Type.STRING
-_LIST = cel.Type.List(_DYN)
+_LIST, _STRINGS = cel.Type.List(_DYN), cel.Type.List(_STRING)
 
 
 def environment(type_name: TypeName) -> cel.Env:
@@ -42,10 +42,17 @@ def _type(name: TypeName) -> cel.Type:
 
 
 def _method(name: str, returns: Any, takes: list[Any], implementation: Callable[..., Any]) -> Any:
-    overload = cel.Overload(
-        f"{name}_method", return_type=returns, parameters=takes, is_member=True, impl=implementation
+    return cel.FunctionDecl(name, [_overload(name, returns, takes, implementation)])
+
+
+def _overload(name: str, returns: Any, takes: list[Any], implementation: Callable[..., Any]) -> Any:
+    return cel.Overload(
+        f"{name}_method_{len(takes)}", return_type=returns, parameters=takes, is_member=True, impl=implementation
     )
-    return cel.FunctionDecl(name, [overload])
+
+
+def _find_all(text: str, pattern: str, most: int = -1) -> list[str]:
+    return patterns.find_all(pattern, text, most)
 
 
 def _function(name: str, returns: Any, implementation: Callable[..., Any]) -> Any:
@@ -70,15 +77,6 @@ def _is_sorted(items: list[Any]) -> bool:
 
 def _sum(items: list[Any]) -> Any:
     return sum(items, 0) if items else 0
-
-
-def _find(text: str, pattern: str) -> str:
-    found = compiled(pattern).search(text)
-    return found[0] if found else ""
-
-
-def _find_all(text: str, pattern: str) -> list[str]:
-    return [found[0] for found in compiled(pattern).finditer(text)]
 
 
 def _quantity(text: str) -> str:
@@ -126,8 +124,11 @@ _FUNCTIONS = [
     _method("sum", _DYN, [_LIST], _sum),
     _method("min", _DYN, [_LIST], min),
     _method("max", _DYN, [_LIST], max),
-    _method("find", _STRING, [_STRING, _STRING], _find),
-    _method("findAll", cel.Type.List(_STRING), [_STRING, _STRING], _find_all),
+    _method("find", _STRING, [_STRING, _STRING], lambda text, pattern: patterns.find(pattern, text)),
+    cel.FunctionDecl(
+        "findAll",
+        [_overload("findAll", _STRINGS, [_STRING, _STRING, *most], _find_all) for most in ([], [_INT])],
+    ),
     _function("quantity", _DYN, _quantity),
     _function("isQuantity", _BOOL, _is(_amount)),
     _method("sign", _INT, [_STRING], lambda q: _compare(q, "0")),
@@ -158,5 +159,5 @@ _FUNCTIONS = [
     _method("getHostname", _STRING, [_STRING], lambda u: urllib.parse.urlsplit(u).hostname or ""),
     _method("getPort", _STRING, [_STRING], lambda u: str(urllib.parse.urlsplit(u).port or "")),
     _method("getEscapedPath", _STRING, [_STRING], lambda u: urllib.parse.urlsplit(u).path),
-    _method("getQuery", cel.Type.Map(_STRING, cel.Type.List(_STRING)), [_STRING], _query),
+    _method("getQuery", cel.Type.Map(_STRING, _STRINGS), [_STRING], _query),
 ]

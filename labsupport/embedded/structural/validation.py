@@ -7,15 +7,13 @@ in the way of changes elsewhere.
 
 from __future__ import annotations
 
-import functools
 import math
-import re
 from typing import Any
 
 from labsupport.embedded import field
 from labsupport.embedded.field import FieldError
 from labsupport.embedded.objects import JSON
-from labsupport.embedded.structural import formats
+from labsupport.embedded.structural import formats, patterns
 
 TYPE_INVALID = "FieldValueTypeInvalid"
 MISSING: Any = object()
@@ -86,8 +84,13 @@ def _string_errors(value: str, schema: JSON, path: str) -> list[FieldError]:
     if shortest is not None and len(value) < shortest:
         errors.append(_in_body(path, value, f"should be at least {shortest} chars long"))
     pattern = schema.get("pattern")
-    if pattern and not _matches(pattern, value):
-        errors.append(_in_body(path, value, f"should match '{pattern}'"))
+    if pattern:
+        try:
+            matches = patterns.matches(pattern, value)
+        except patterns.PatternError as why:
+            matches, pattern = False, f"{pattern}, but {why}"
+        if not matches:
+            errors.append(_in_body(path, value, f"should match '{pattern}'"))
     name = schema.get("format")
     if name and schema.get("type") == "string" and not formats.is_valid(value, name):
         error = _in_body(path, value, f'must be of type {name}: "{value}"')
@@ -212,33 +215,3 @@ def _equal(a: Any, b: Any) -> bool:
     if isinstance(a, list) and isinstance(b, list):
         return len(a) == len(b) and all(map(_equal, a, b))
     return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
-
-
-def _matches(pattern: str, value: str) -> bool:
-    return compiled(pattern).search(value) is not None
-
-
-@functools.lru_cache(maxsize=1024)
-def compiled(pattern: str) -> re.Pattern[str]:
-    r"""A pattern of Go's regexp as one of Python's. Raises re.error.
-
-    The two differ in what a schema is likely to use in this only: `$` and `\z` are the very end of the text, a class
-    such as [[:alpha:]] has a name, and `\d`, `\w` and `\s` are about ASCII.
-    """
-    translated = _DOLLAR.sub(lambda found: r"\Z" if found[0] in ("$", r"\z") else found[0], pattern)
-    for name, members in _CLASSES.items():
-        translated = translated.replace(f"[:{name}:]", members)
-    return re.compile(translated, re.ASCII)
-
-
-_DOLLAR = re.compile(r"\\.|\[\^?\]?(?:\\.|\[:\w+:\]|[^\]\\])*\]|\$", re.DOTALL)
-_CLASSES = {
-    "alnum": "0-9A-Za-z",
-    "alpha": "A-Za-z",
-    "digit": "0-9",
-    "lower": "a-z",
-    "space": r"\t\n\v\f\r ",
-    "upper": "A-Z",
-    "word": "0-9A-Za-z_",
-    "xdigit": "0-9A-Fa-f",
-}

@@ -1,0 +1,86 @@
+r"""Patterns of schemas and rules: the language of Go's regexp, in time that grows with the text and no faster.
+
+It is RE2's language as well, which Go's package follows (github.com/google/re2/wiki/Syntax): `$` is the very end of
+the text, classes such as `\d` are about ASCII, nothing looks around or back. The library is loaded with the first
+pattern: most clusters have none.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import re2
+
+# A text of so many bytes times a pattern of so many instructions: half a second to a second at the worst.
+_MOST_STEPS = 100_000_000
+# RE2's words for what is wrong, and Go's (regexp/syntax/parse.go).
+_GO_WORDS = {
+    "missing )": "missing closing )",
+    "missing ]": "missing closing ]",
+    "invalid repetition size": "invalid repeat count",
+    "bad repetition operator": "invalid nested repetition operator",
+    "no argument for repetition operator": "missing argument to repetition operator",
+    "trailing \\": "trailing backslash at end of expression",
+    "invalid perl operator": "invalid or unsupported Perl syntax",
+    "invalid named capture group": "invalid named capture",
+    "pattern too large - compile failed": "expression too large",
+}
+
+
+class PatternError(ValueError):
+    """The text is no pattern, or too long for it; the message says which."""
+
+
+def check(pattern: str) -> None:
+    """Raises PatternError, in Go's words, for what is no pattern."""
+    _compiled(pattern)
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Whether the pattern is found anywhere in a text. Raises PatternError."""
+    return _bounded(_compiled(pattern), text).search(text) is not None
+
+
+def find(pattern: str, text: str) -> str:
+    """The first match of a pattern in a text, or "". Raises PatternError."""
+    found = _bounded(_compiled(pattern), text).search(text)
+    return str(found[0]) if found else ""
+
+
+def find_all(pattern: str, text: str, most: int = -1) -> list[str]:
+    """Every match of a pattern in a text, or the first `most` of them. Raises PatternError."""
+    compiled = _compiled(pattern)
+    found: list[str] = []
+    end = -1
+    for match in _bounded(compiled, text).finditer(text):
+        if len(found) == most:
+            break
+        if match.span() == (end, end):
+            continue  # nothing, where a match ends: Go leaves it out
+        end = match.end()
+        found.append(match[0])
+        _bounded(compiled, text, len(found))  # each begins anew, and may look as far as the end
+    return found
+
+
+def _bounded(compiled: re2._Regexp, text: str, times: int = 1) -> re2._Regexp:
+    """The pattern, if the text is not too long for it: where it has too many states, RE2 follows each of them."""
+    if len(text) * compiled.programsize * times > _MOST_STEPS:
+        raise PatternError("the text is too long for this pattern")
+    return compiled
+
+
+@functools.lru_cache(maxsize=128)  # each may come to hold 8 MiB
+def _compiled(pattern: str) -> re2._Regexp:
+    import re2
+
+    options = re2.Options()
+    options.log_errors = False
+    try:
+        return re2._Regexp(pattern, options)  # not re2.compile, which keeps as many again
+    except re2.error as error:
+        said = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error.args[0])
+    what, _, where = said.partition(": ")
+    raise PatternError(f"error parsing regexp: {_GO_WORDS.get(what, what)}: `{where or pattern}`")
