@@ -40,6 +40,7 @@ __all__ = ["FOREGROUND", "ORPHAN", "Change", "DeleteOptions", "Dependents", "Obj
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 GENERATE_NAME_TRIES = 8
+_LEVELS_ABOVE = 20
 GENERATE_NAME_BASE = 58  # characters of generateName that are kept before the suffix (names/generate.go)
 
 
@@ -309,12 +310,13 @@ class Registry(WatchCache):
             return seen(resource, self._write(storage, seen(storage, new), before, dry_run=dry_run))
         revision = self.revision + 1
         if dry_run:
+            _encoded(new)
             new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"] if old else ""
             if not old:
                 del new["metadata"]["resourceVersion"]
             return new
         new["metadata"]["resourceVersion"] = str(revision)
-        self._store.append(revision, resource.key(namespace_of(new), name_of(new)), orjson.dumps(new))
+        self._store.append(revision, resource.key(namespace_of(new), name_of(new)), _encoded(new))
         if old:
             new = sharing(new, old)  # the history holds both
         self._publish(Change("MODIFIED" if old else "ADDED", resource, new, old, revision))
@@ -348,3 +350,17 @@ def _intent(resource: Resource, obj: JSON) -> JSON:
 
 def _shifted(time: str, seconds: int) -> str:
     return (dt.datetime.fromisoformat(time) + dt.timedelta(seconds=seconds)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _encoded(obj: JSON) -> bytes:
+    """An object as the store keeps it. Raises ApiError 400 for one that is too deep to be read again.
+
+    The encoder goes down 254 levels; lists, tables, events and OpenAPI documents put an object below some more.
+    """
+    wrapped: Any = obj
+    for _ in range(_LEVELS_ABOVE):
+        wrapped = [wrapped]
+    try:
+        return orjson.dumps(wrapped)[_LEVELS_ABOVE:-_LEVELS_ABOVE]
+    except TypeError as error:
+        raise errors.bad_request("the object provided is nested too deeply") from error

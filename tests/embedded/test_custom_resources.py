@@ -30,6 +30,9 @@ MERGE = {"Content-Type": "application/merge-patch+json"}
 STRATEGIC = {"Content-Type": "application/strategic-merge-patch+json"}
 APPLY = {"Content-Type": "application/apply-patch+yaml"}
 AGGREGATED = {"Accept": "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"}
+CRDS = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
+PROTOBUF_V2 = {"Accept": "application/com.github.proto-openapi.spec.v2@v1.0+protobuf"}
+PROTOBUF_V3 = {"Accept": "application/com.github.proto-openapi.spec.v3@v1.0+protobuf"}
 ANY_SCHEMA: JSON = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
@@ -160,6 +163,80 @@ async def test_scale(call: Client) -> None:
     assert (code, scale["spec"]) == (200, {"replicas": 3})
     code, status = await call("PATCH", f"{TABS}/one/scale", {"spec": {"replicas": 30}}, headers=MERGE)
     assert code == 422 and "spec.replicas in body should be less than or equal to 10" in status["message"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "seen", "way"),
+    [
+        ("text", "does not exist", ".spec"),
+        ({"a": "text"}, "does not exist", ".spec.a"),
+        ({"a": [1]}, "does not exist", ".spec.a"),
+        ({"a": None}, "does not exist", ".spec.a"),
+        ({"a": {"b": "text"}}, ".spec.a.b accessor error: text is of the type string, expected int64", ""),
+        ({"a": {"b": 1.5}}, ".spec.a.b accessor error: 1.5 is of the type float64, expected int64", ""),
+    ],
+)
+async def test_the_way_to_the_replicas_may_be_blocked(api: ApiServer, spec: Any, seen: str, way: str) -> None:
+    scale = {"specReplicasPath": ".spec.a.b", "statusReplicasPath": ".status.a"}
+    establish(api.registry, definition(version(schema=ANY_SCHEMA, subresources={"scale": scale})))
+    await api.client("POST", TABS, {**cron_tab(), "spec": spec})
+    code, status = await api.client("GET", f"{TABS}/one/scale")
+    assert code == 500 and seen in status["message"]  # upstream's answer, too
+    wanted = {"kind": "Scale", "apiVersion": "autoscaling/v1", "metadata": {"name": "one"}, "spec": {"replicas": 3}}
+    code, made = await api.client("PUT", f"{TABS}/one/scale", wanted)
+    if way:
+        why = f"value cannot be set because {way} is not a map[string]interface{{}}"
+        assert (code, made["message"]) == (
+            422,
+            f'Scale.autoscaling "one" is invalid: spec.replicas: Invalid value: 3: {why}',
+        )
+    else:
+        assert (code, made["spec"]) == (200, {"replicas": 3})
+
+
+def nested(levels: int) -> JSON:
+    schema: JSON = {"type": "object"}
+    for _ in range(levels):
+        schema = {"type": "object", "properties": {"a": schema}}
+    return schema
+
+
+@pytest.mark.parametrize("levels", [100, *range(108, 120), 140, 220])
+async def test_a_definition_is_so_deep_that_all_of_it_is_served_or_refused(api: ApiServer, levels: int) -> None:
+    crd = definition(version(schema=nested(levels)))
+    crd["metadata"]["resourceVersion"] = (await api.client("GET", f"{CRDS}/{NAME}"))[1]["metadata"]["resourceVersion"]
+    code, status = await api.client("PUT", f"{CRDS}/{NAME}", crd)
+    if code != 200:
+        assert levels > 100 and (code, status["message"]) == (400, "the object provided is nested too deeply")
+        return
+    obj: JSON = {}
+    for _ in range(levels - 1):
+        obj = {"a": obj}
+    whole = {**cron_tab(), "a": obj}
+    del whole["spec"]
+    assert (await api.client("POST", TABS, whole))[0] == 201
+    config = {**whole, "metadata": {"name": "two"}}
+    assert (await api.client("PATCH", f"{TABS}/two?fieldManager=x", config, headers=APPLY))[0] == 201
+    for path in (TABS, CRDS, "/openapi/v2", f"/openapi/v3/apis/{GROUP}/v1"):
+        for accept in ({}, TABLE, PROTOBUF_V2, PROTOBUF_V3):
+            assert (await api.client("GET", path, headers=accept))[0] in (200, 406), (path, accept)
+
+
+@pytest.mark.parametrize("levels", [*range(224, 236), 250, 255, 400])
+async def test_an_object_is_so_deep_that_all_of_it_is_served_or_refused(api: ApiServer, levels: int) -> None:
+    establish(api.registry, definition(version(schema=ANY_SCHEMA)))
+    deep: JSON = {}
+    for _ in range(levels - 2):
+        deep = {"a": deep}
+    whole = {**cron_tab(), "spec": deep}
+    for method, path, code in (("POST", TABS, 201), ("POST", f"{TABS}?dryRun=All", 409)):
+        got, status = await api.client(method, path, whole)
+        assert got in (code, 400) and (got != 400 or levels > 215), status
+    for accept in ({}, TABLE):
+        assert (await api.client("GET", TABS, headers=accept))[0] == 200
+    config = {**whole, "metadata": {"name": "two"}}
+    code, status = await api.client("PATCH", f"{TABS}/two?fieldManager=x", config, headers=APPLY)
+    assert code in (201, 400), status
 
 
 async def test_server_side_apply_by_the_schema(call: Client) -> None:

@@ -5,8 +5,9 @@ apiextensions-apiserver pkg/registry/customresource/etcd.go)."""
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
-from labsupport.embedded import errors
+from labsupport.embedded import errors, field
 from labsupport.embedded.errors import ApiError
 from labsupport.embedded.kinds.printing import NONE, format_selector
 from labsupport.embedded.kinds.values import not_negative
@@ -28,19 +29,28 @@ class ScalePaths:
     selector: str
     custom: bool = False
 
+    @property
+    def numbers(self) -> tuple[str, str]:
+        """The paths of the replicas that are wanted, and that are there."""
+        return self.wanted, self.actual
+
 
 WORKLOAD = ScalePaths(".spec.replicas", ".status.replicas", ".spec.selector")
 
 
 def scale_of(obj: JSON, paths: ScalePaths = WORKLOAD) -> JSON:
-    """The autoscaling/v1 Scale of a workload. Raises ApiError 500 for a custom resource without wanted replicas."""
-    wanted = jsonpath.at(paths.wanted, obj)
+    """The autoscaling/v1 Scale of a workload.
+
+    Raises ApiError 500 for a custom resource without wanted replicas, or with something else where its paths lead.
+    """
+    wanted, actual = (_found(path, obj, int) if paths.custom else jsonpath.at(path, obj) for path in paths.numbers)
     if wanted is None and paths.custom:
-        message = f'Internal error occurred: the spec replicas field "{paths.wanted}" does not exist'
-        raise ApiError(500, "InternalError", message, {"causes": [{"message": message}]})
-    selector = jsonpath.at(paths.selector, obj) if paths.selector else ""
-    text = selector if isinstance(selector, str) else format_selector(selector)
-    status: JSON = {"replicas": jsonpath.at(paths.actual, obj) or 0}
+        raise _internal(f'the spec replicas field "{paths.wanted}" does not exist')
+    if paths.custom:
+        text = _found(paths.selector, obj, str) if paths.selector else ""
+    else:
+        text = format_selector(jsonpath.at(paths.selector, obj))
+    status: JSON = {"replicas": actual or 0}
     return {
         "kind": SCALES.kind,
         "apiVersion": SCALES.api_version,
@@ -50,18 +60,37 @@ def scale_of(obj: JSON, paths: ScalePaths = WORKLOAD) -> JSON:
     }
 
 
+def _found(path: str, obj: JSON, wanted: type) -> Any:
+    value = jsonpath.at(path, obj)
+    if value is None or type(value) is wanted:
+        return value
+    names = {int: "int64", float: "float64", str: "string", bool: "bool", list: "[]interface {}"}
+    found = names.get(type(value), "map[string]interface {}")
+    raise _internal(f"{path} accessor error: {jsonpath.shown(value)} is of the type {found}, expected {names[wanted]}")
+
+
+def _internal(what: str) -> ApiError:
+    message = f"Internal error occurred: {what}"
+    return ApiError(500, "InternalError", message, {"causes": [{"message": message}]})
+
+
 def apply_scale(obj: JSON, scale: JSON, paths: ScalePaths = WORKLOAD) -> JSON:
     """A copy of the workload with the replicas that the Scale asks for, to be given to Registry.update.
 
     The Scale's uid and resourceVersion, where it has them, go along, so that the update conflicts when the
-    workload has changed meanwhile. Raises ApiError 422 when the number is negative.
+    workload has changed meanwhile. Raises ApiError 422 when the number is negative,
+    or cannot be set where the path leads.
     """
     spec = scale.get("spec") or {}
     wrong = not_negative(spec, ("replicas",), "spec")
     if wrong:
         raise errors.invalid(SCALES, name_of(obj), wrong)
     scaled: JSON = clone(obj)
-    jsonpath.put(paths.wanted, scaled, spec.get("replicas") or 0)
+    try:
+        jsonpath.put(paths.wanted, scaled, spec.get("replicas") or 0)
+    except ValueError as error:
+        wrong = [field.invalid("spec.replicas", spec.get("replicas") or 0, str(error))]
+        raise errors.invalid(SCALES, name_of(obj), wrong) from error
     given = scale.get("metadata") or {}
     for key in ("uid", "resourceVersion"):
         scaled["metadata"].pop(key, None)

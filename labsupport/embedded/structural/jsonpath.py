@@ -163,8 +163,14 @@ def at(text: str, obj: JSON) -> Any:
 
 
 def put(text: str, obj: JSON, value: Any) -> None:
-    """Set what a simple path leads to, in place; the objects on the way are made where they are missing."""
+    """Set what a simple path leads to, in place; the objects on the way are made where they are missing.
+
+    Raises ValueError where something else stands in the way.
+    """
     *way, last = text.removeprefix(".").split(".")
-    for name in way:
+    for index, name in enumerate(way, 1):
         obj = obj.setdefault(name, {})
+        if not isinstance(obj, dict):
+            path = ".".join(way[:index])
+            raise ValueError(f"value cannot be set because .{path} is not a map[string]interface{{}}")
     obj[last] = value
