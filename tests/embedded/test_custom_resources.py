@@ -239,6 +239,18 @@ async def test_an_object_is_so_deep_that_all_of_it_is_served_or_refused(api: Api
     assert code in (201, 400), status
 
 
+async def test_a_column_that_leads_everywhere_says_so(api: ApiServer) -> None:
+    columns = [
+        {"name": "All", "type": "string", "jsonPath": "..*..*..*..nothing"},
+        {"name": "First", "type": "integer", "jsonPath": "..*..*..b.a"},
+    ]
+    establish(api.registry, definition(version(schema=ANY_SCHEMA, additionalPrinterColumns=columns)))
+    spec = {str(i): {"a": {str(j): {"b": {"a": 7}} for j in range(99)}} for i in range(99)}
+    await api.client("POST", TABS, {**cron_tab(), "spec": spec})
+    code, table = await api.client("GET", TABS, headers=TABLE)
+    assert (code, table["rows"][0]["cells"]) == (200, ["one", "<too many values>", 7])
+
+
 async def test_server_side_apply_by_the_schema(call: Client) -> None:
     config = {**cron_tab(ports=[{"name": "a", "port": 1}]), "metadata": {"name": "one"}}
     code, made = await call("PATCH", f"{TABS}/one?fieldManager=x", config, headers=APPLY)

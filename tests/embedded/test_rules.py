@@ -76,6 +76,8 @@ def said(schema: JSON, value: Any, old: Any = MISSING) -> list[str]:
         ),
         (STRING, "quantity(self).isGreaterThan(quantity('1Gi'))", "2048Mi", "1000M"),
         (STRING, "quantity(self) == quantity('1')", "1000m", "1001m"),
+        (STRING, "quantity(self).add(quantity('1n')).isLessThan(quantity('11e21'))", "1e22", "1e23"),
+        (STRING, "quantity(self).asInteger() == 2000", "2k", "2"),
         (STRING, "isIP(self) && ip(self).family() == 4", "10.0.0.1", "::1"),
         (STRING, "isCIDR(self) && cidr(self).containsIP('10.1.2.3')", "10.0.0.0/8", "11.0.0.0/8"),
         (STRING, "isURL(self) && url(self).getHost() == 'a:80'", "http://a:80/x", "http://b/x"),
@@ -118,6 +120,38 @@ def test_a_rule_that_costs_too_much_is_stopped() -> None:
     schema = ruled(items, "self.all(a, self.all(b, self.all(c, a + b + c >= 0)))")
     [text] = said(schema, list(range(200)))
     assert "Iteration budget exceeded" in text
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        "self.add('1') == ''",
+        "'1'.sub(self) == ''",
+        "self.asInteger() == 1",
+        "self.isInteger()",
+        "self.asApproximateFloat() > 1.0",
+        "self.sign() == 1",
+        "self.isGreaterThan('1')",
+        "self.compareTo('1') == 0",
+    ],
+)
+@pytest.mark.parametrize(
+    "text", ["1e999999999", "1E+99999999", "-1e-999999999", "NaN", "sNaN", "Infinity", "x", "9" * 5000]
+)
+def test_what_is_no_quantity_costs_nothing(rule: str, text: str) -> None:
+    [error] = said(ruled(STRING, rule), text)
+    assert "no quantity: " in error
+
+
+def test_a_quantity_that_is_no_int_is_none() -> None:
+    for text in ("1.5", "1e30"):
+        [error] = said(ruled(STRING, "quantity(self).asInteger() == 1"), text)
+        assert "cannot convert value to integer" in error
+
+
+def test_there_are_no_lists_without_end() -> None:
+    [error] = rules.rule_errors(ruled(STRING, "lists.range(1000000000).size() > 1"), "schema")
+    assert "undeclared reference to 'lists'" in str(error)
 
 
 def test_rules_about_the_past_are_asked_on_updates_only() -> None:

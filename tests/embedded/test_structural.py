@@ -386,10 +386,17 @@ def test_schemas_are_structural(schema: JSON, texts: list[str]) -> None:
 )
 def test_json_paths(path: str, found: list[Any]) -> None:
     obj = {"a": {"b": 1}, "a.b": 3, "list": [{"n": "x", "v": 1}, {"n": "y", "v": 2, "w": 0}]}
-    assert jsonpath.find(path, obj) == found
+    assert list(jsonpath.find(path, obj)) == found
 
 
 @pytest.mark.parametrize("path", ["a b", ".a[", ".a[?(b)]", ".a[?(@.x == y)]", "{.a}"])
 def test_what_is_no_json_path_is_refused(path: str) -> None:
     with pytest.raises(ValueError, match="unrecognized"):
         jsonpath.parse(path)
+
+
+@pytest.mark.parametrize("path", ["..*..*..*..nothing", "..*..*..*..*", "[*][?(@..*..*..nothing)]"])
+def test_a_path_that_leads_everywhere_ends(path: str) -> None:
+    obj = [{str(i): [[[1] * 9] * 9] * 9 for i in range(30)}]
+    with pytest.raises(jsonpath.TooManyVisits):
+        list(jsonpath.find(path, obj))

@@ -134,10 +134,12 @@ def _column(entry: JSON) -> Column:
 
 def _cell(kind: str, path: str, obj: JSON) -> Any:
     """cellForJSONValue: null where there is nothing, or something of another type."""
-    found = jsonpath.find(path, obj)
-    if not found or found[0] is None:
+    try:
+        value = jsonpath.first(path, obj)
+    except jsonpath.TooManyVisits:
+        return "<too many values>"
+    if value is None:
         return None
-    value = found[0]
     if kind == "string":
         return jsonpath.shown(value)
     if kind == "date":

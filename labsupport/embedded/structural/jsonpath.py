@@ -7,6 +7,7 @@ Understood are fields (`.spec.a`, `['a.b']`), places (`[0]`, `[-1]`, `[1:3]`), `
 from __future__ import annotations
 
 import functools
+import itertools
 import operator
 import re
 from collections.abc import Callable, Iterator
@@ -16,7 +17,26 @@ import orjson
 
 from labsupport.embedded.objects import JSON
 
-Step = Callable[[Any], Iterator[Any]]
+_MOST_VISITS = 10_000  # of values, for one path: ..*..*..* visits the cube of what there is
+
+
+class TooManyVisits(Exception):
+    """The path leads to more values than are looked at."""
+
+
+class _Visits:
+    """The values that one search has looked at."""
+
+    def __init__(self) -> None:
+        self.left = _MOST_VISITS
+
+    def count(self) -> None:
+        self.left -= 1
+        if self.left < 0:
+            raise TooManyVisits
+
+
+Step = Callable[[Any, _Visits], Iterator[Any]]
 
 _STEP = re.compile(
     r"\.\.(?P<deep>[\w-]+|\*)"
@@ -46,9 +66,14 @@ def parse(text: str) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def find(text: str, obj: Any) -> list[Any]:
-    """What the path leads to, missing parts left out. Raises ValueError for what is no path."""
-    return _follow(parse(text), obj)
+def find(text: str, obj: Any) -> Iterator[Any]:
+    """What the path leads to, missing parts left out. Raises ValueError for what is no path, and TooManyVisits."""
+    return _follow(parse(text), obj, _Visits())
+
+
+def first(text: str, obj: Any) -> Any:
+    """The first of it, or None. Raises as find does."""
+    return next(find(text, obj), None)
 
 
 def is_simple(text: str) -> bool:
@@ -63,11 +88,12 @@ def shown(value: Any) -> str:
     return orjson.dumps(value).decode() if not isinstance(value, float) else f"{value:g}"
 
 
-def _follow(steps: tuple[Step, ...], obj: Any) -> list[Any]:
-    found = [obj]
-    for step in steps:
-        found = [below for value in found for below in step(value)]
-    return found
+def _follow(steps: tuple[Step, ...], value: Any, visits: _Visits) -> Iterator[Any]:
+    if not steps:
+        yield value
+        return
+    for below in steps[0](value, visits):
+        yield from _follow(steps[1:], below, visits)
 
 
 def _step(found: re.Match[str]) -> Step:
@@ -89,43 +115,44 @@ def _step(found: re.Match[str]) -> Step:
     return _everything if name == "*" else functools.partial(_field, name)
 
 
-def _field(name: str, value: Any) -> Iterator[Any]:
+def _field(name: str, value: Any, visits: _Visits) -> Iterator[Any]:
     if isinstance(value, dict) and name in value:
         yield value[name]
 
 
-def _places(where: slice, value: Any) -> Iterator[Any]:
+def _places(where: slice, value: Any, visits: _Visits) -> Iterator[Any]:
     if isinstance(value, list):
-        yield from value[where]
+        yield from _everything(value[where], visits)
 
 
-def _everything(value: Any) -> Iterator[Any]:
+def _everything(value: Any, visits: _Visits) -> Iterator[Any]:
     if isinstance(value, (list, dict)):
-        yield from value.values() if isinstance(value, dict) else value
+        for below in value.values() if isinstance(value, dict) else value:
+            visits.count()
+            yield below
 
 
-def _deep(name: str, value: Any) -> Iterator[Any]:
-    yield from _everything(value) if name == "*" else _field(name, value)
-    for below in _everything(value):
-        yield from _deep(name, below)
+def _deep(name: str, value: Any, visits: _Visits) -> Iterator[Any]:
+    yield from _everything(value, visits) if name == "*" else _field(name, value, visits)
+    for below in _everything(value, visits):
+        yield from _deep(name, below, visits)
 
 
-def _filtered(predicate: Callable[[Any], bool], value: Any) -> Iterator[Any]:
-    yield from (item for item in _everything(value) if predicate(item))
+def _filtered(predicate: Callable[[Any, _Visits], bool], value: Any, visits: _Visits) -> Iterator[Any]:
+    yield from (item for item in _everything(value, visits) if predicate(item, visits))
 
 
-def _predicate(text: str) -> Callable[[Any], bool]:
+def _predicate(text: str) -> Callable[[Any, _Visits], bool]:
     found = _FILTER.fullmatch(text)
     if found is None:
         raise ValueError(f"unrecognized filter {text!r}")
     steps = parse(found["path"])
     if found["operator"] is None:
-        return lambda item: bool(_follow(steps, item))
+        return lambda item, visits: any(True for _ in _follow(steps, item, visits))
     wanted, order = _literal(found["value"].strip()), found["operator"]
 
-    def holds(item: Any) -> bool:
-        values = _follow(steps, item)
-        return bool(values) and _compare(values[0], order, wanted)
+    def holds(item: Any, visits: _Visits) -> bool:
+        return any(_compare(value, order, wanted) for value in itertools.islice(_follow(steps, item, visits), 1))
 
     return holds
 
@@ -158,8 +185,7 @@ def _compare(value: Any, order: str, wanted: Any) -> bool:
 
 def at(text: str, obj: JSON) -> Any:
     """The one value that a simple path leads to, or None."""
-    found = find(text, obj)
-    return found[0] if found else None
+    return first(text, obj)
 
 
 def put(text: str, obj: JSON, value: Any) -> None:

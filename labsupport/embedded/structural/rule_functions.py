@@ -7,8 +7,10 @@ known does not compile: the definition is refused, with the function's name.
 
 from __future__ import annotations
 
+import decimal
 import ipaddress
 import itertools
+import re
 import urllib.parse
 from collections.abc import Callable
 from decimal import Decimal
@@ -22,9 +24,13 @@ from labsupport.embedded.structural import patterns
 if TYPE_CHECKING:
     from labsupport.embedded.structural.rules import TypeName
 
-_EXTENSIONS = ("strings", "optional", "math", "sets", "lists", "bindings", "two-var-comprehensions")
+# Upstream has no `lists` of CEL's own, whose ranges are as long as they please, and no `math`.
+_EXTENSIONS = ("strings", "optional", "sets", "bindings", "two-var-comprehensions")
 _CONFIG = cel.NewEnvConfigFromYaml("name: rules\nextensions:\n" + "".join(f"  - name: {e}\n" for e in _EXTENSIONS))
 _BOOL, _DYN, _INT, _STRING = cel.Type.BOOL, cel.Type.DYN, cel.Type.INT, cel.Type.STRING
+# As _quantity writes it: the largest exponent that is read is 999, and there may be sums of some.
+_CANONICAL = re.compile(r"-?[0-9]{1,1050}(\.[0-9]{1,9})?")
+_CONTEXT = decimal.Context(prec=1100)
 _LIST, _STRINGS = cel.Type.List(_DYN), cel.Type.List(_STRING)
 
 
@@ -80,15 +86,33 @@ def _sum(items: list[Any]) -> Any:
 
 
 def _quantity(text: str) -> str:
-    return format(_amount(text).normalize(), "f")
+    return _canonical(_amount(text))
 
 
 def _amount(text: str) -> Decimal:
     return Decimal(quantities.parse(text).amount)
 
 
+def _exact(quantity: str) -> Decimal:
+    """The amount that the text of a quantity stands for. Raises ValueError for another text: 1e999999999, NaN."""
+    if not _CANONICAL.fullmatch(quantity):
+        raise ValueError(f"no quantity: {quantity[:40]!r}")
+    return Decimal(quantity)
+
+
+def _canonical(amount: Decimal) -> str:
+    return format(amount.normalize(_CONTEXT), "f")
+
+
+def _as_integer(quantity: str) -> int:
+    amount = _exact(quantity)
+    if amount != amount.to_integral_value() or not -(2**63) <= amount < 2**63:
+        raise ValueError("cannot convert value to integer")
+    return int(amount)
+
+
 def _compare(a: str, b: str) -> int:
-    return (Decimal(a) > Decimal(b)) - (Decimal(a) < Decimal(b))
+    return (_exact(a) > _exact(b)) - (_exact(a) < _exact(b))
 
 
 def _ip(text: str) -> str:
@@ -132,14 +156,14 @@ _FUNCTIONS = [
     _function("quantity", _DYN, _quantity),
     _function("isQuantity", _BOOL, _is(_amount)),
     _method("sign", _INT, [_STRING], lambda q: _compare(q, "0")),
-    _method("isInteger", _BOOL, [_STRING], lambda q: Decimal(q) == Decimal(q).to_integral_value()),
-    _method("asInteger", _INT, [_STRING], lambda q: int(Decimal(q))),
-    _method("asApproximateFloat", cel.Type.DOUBLE, [_STRING], lambda q: float(Decimal(q))),
+    _method("isInteger", _BOOL, [_STRING], lambda q: _exact(q) == _exact(q).to_integral_value()),
+    _method("asInteger", _INT, [_STRING], _as_integer),
+    _method("asApproximateFloat", cel.Type.DOUBLE, [_STRING], lambda q: float(_exact(q))),
     _method("isGreaterThan", _BOOL, [_STRING, _STRING], lambda a, b: _compare(a, b) > 0),
     _method("isLessThan", _BOOL, [_STRING, _STRING], lambda a, b: _compare(a, b) < 0),
     _method("compareTo", _INT, [_STRING, _STRING], _compare),
-    _method("add", _DYN, [_STRING, _STRING], lambda a, b: format((Decimal(a) + Decimal(b)).normalize(), "f")),
-    _method("sub", _DYN, [_STRING, _STRING], lambda a, b: format((Decimal(a) - Decimal(b)).normalize(), "f")),
+    _method("add", _DYN, [_STRING, _STRING], lambda a, b: _canonical(_CONTEXT.add(_exact(a), _exact(b)))),
+    _method("sub", _DYN, [_STRING, _STRING], lambda a, b: _canonical(_CONTEXT.subtract(_exact(a), _exact(b)))),
     _function("ip", _DYN, _ip),
     _function("isIP", _BOOL, _is(_ip)),
     _method("family", _INT, [_STRING], lambda a: ipaddress.ip_address(a).version),

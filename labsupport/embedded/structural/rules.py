@@ -135,7 +135,7 @@ def _asked(rule: JSON, name: str, schema: JSON, variables: JSON) -> tuple[str, A
     try:
         found = _compiled(_source(rule, name), _type_name(schema)).eval(data=variables)
         return found.type().name(), found.value()
-    except (ValueError, RuntimeError) as error:
+    except (ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
         return "ERROR", error
 
 
