@@ -137,6 +137,29 @@ CUSTOM_RESOURCE_DEFINITIONS = Resource(
     ("status",),
 )
 
+_AUTHENTICATION, _AUTHORIZATION = "authentication.k8s.io", "authorization.k8s.io"
+
+
+def _review(group: str, kind: str, *, namespaced: bool = False) -> Resource:
+    return Resource(group, "v1", kind.lower() + "s", kind, namespaced, verbs=("create",))
+
+
+SELF_SUBJECT_REVIEWS = _review(_AUTHENTICATION, "SelfSubjectReview")
+TOKEN_REVIEWS = _review(_AUTHENTICATION, "TokenReview")
+SELF_ACCESS_REVIEWS = _review(_AUTHORIZATION, "SelfSubjectAccessReview")
+SELF_RULES_REVIEWS = _review(_AUTHORIZATION, "SelfSubjectRulesReview")
+ACCESS_REVIEWS = _review(_AUTHORIZATION, "SubjectAccessReview")
+LOCAL_ACCESS_REVIEWS = _review(_AUTHORIZATION, "LocalSubjectAccessReview", namespaced=True)
+# Questions: they are answered, never stored.
+REVIEWS = (
+    SELF_SUBJECT_REVIEWS,
+    TOKEN_REVIEWS,
+    SELF_ACCESS_REVIEWS,
+    SELF_RULES_REVIEWS,
+    ACCESS_REVIEWS,
+    LOCAL_ACCESS_REVIEWS,
+)
+
 EVERYTHING = Resource("*", "*", "*", "*")  # in subscriptions: all resources, those that are served later too
 
 RESOURCES: tuple[Resource, ...] = (
@@ -169,6 +192,7 @@ RESOURCES: tuple[Resource, ...] = (
     NETWORK_POLICIES,
     CUSTOM_RESOURCE_DEFINITIONS,
 )
+BUILT_IN = frozenset((*RESOURCES, *REVIEWS))  # no CustomResourceDefinition takes their place
 
 
 class ServedResources:
@@ -218,7 +242,8 @@ class ServedResources:
         self._stored[storage.qualified] = storage
         for new in served:
             self._by_path[new.group, new.version, new.plural] = new
-            self._by_kind[new.api_version, new.kind] = new
+            if (new.api_version, new.kind) not in _BY_KIND:  # which come first
+                self._by_kind[new.api_version, new.kind] = new
         self._end(storage)
 
     def withdraw(self, resource: Resource) -> None:
@@ -229,7 +254,8 @@ class ServedResources:
     def _forget(self, storage: Resource) -> None:
         for old in self._custom.pop(storage.qualified, ()):
             del self._by_path[old.group, old.version, old.plural]
-            self._by_kind.pop((old.api_version, old.kind), None)
+            if self._by_kind.get((old.api_version, old.kind)) is old:
+                del self._by_kind[old.api_version, old.kind]
         self._stored.pop(storage.qualified, None)
 
     def _end(self, storage: Resource) -> None:

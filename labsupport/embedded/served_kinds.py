@@ -5,14 +5,17 @@ Upstream: the crdHandler of apiextensions-apiserver pkg/apiserver/customresource
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 
 from labsupport.embedded.errors import ApiError
 from labsupport.embedded.kinds.customresourcedefinitions import ESTABLISHED, storage_versions
 from labsupport.embedded.kinds.customresources import CustomResourceKind, versions_of
 from labsupport.embedded.kinds.kind import Kind
-from labsupport.embedded.objects import JSON, is_condition_true
-from labsupport.embedded.resources import RESOURCES, Resource, ServedResources
+from labsupport.embedded.objects import JSON, is_condition_true, name_of
+from labsupport.embedded.resources import BUILT_IN, Resource, ServedResources
+
+log = logging.getLogger(__name__)
 
 _KIND_NAMES = ("kind", "listKind", "singular")
 
@@ -24,6 +27,7 @@ class ServedKinds:
         self.resources = ServedResources()
         self._stored: dict[Resource, Kind] = dict(kinds)
         self._versions: dict[Resource, dict[str, CustomResourceKind]] = {}  # of each custom resource
+        self._broken: dict[str, tuple[JSON, str]] = {}  # by a definition's name: the spec that failed, and why
 
     def kind(self, resource: Resource) -> Kind:
         """The behaviour of the resource's kind, for custom resources in that version. Raises ApiError 404."""
@@ -41,20 +45,40 @@ class ServedKinds:
     def follow(self, old: JSON | None, crd: JSON | None) -> Resource | None:
         """Serve what a CustomResourceDefinition brings, once it is established; `old` is what it was before, if it was.
 
-        Returns the resource whose stored objects have to follow, None when they stay as they are.
+        Returns the resource whose stored objects have to follow, None when they stay as they are. A definition that
+        was stored and cannot be served, whatever the reason, is logged and remembered: it must not stop a start.
         """
-        crd, old = _established(crd), _established(old)
-        known = crd or old
-        if known is None or _serve_alike(old, crd):
+        try:
+            return self._follow(_established(old), _established(crd))
+        except Exception as error:
+            assert crd is not None
+            log.exception("the CustomResourceDefinition %s cannot be served", name_of(crd))
+            self._broken[name_of(crd)] = crd.get("spec") or {}, f"{type(error).__name__}: {error}"
+            self._withdraw(name_of(crd))
             return None
-        kinds = versions_of(known)
-        kind = kinds[storage_versions(known)[0]]
-        resource = kind.resource
-        if resource in RESOURCES:
-            return None  # what is built in comes first
+
+    def why_not(self, crd: JSON) -> str:
+        """Why what a definition says cannot be served; "" unless that has been tried."""
+        spec, why = self._broken.get(name_of(crd), ({}, ""))
+        return why if spec == crd.get("spec") else ""
+
+    def _withdraw(self, name: str) -> None:
+        served = self.resources.named(name)
+        if served is not None and served.custom:
+            self.resources.withdraw(served)
+
+    def _follow(self, old: JSON | None, crd: JSON | None) -> Resource | None:
         if crd is None:
-            self.resources.withdraw(resource)
+            if old is not None:
+                self._withdraw(name_of(old))
             return None
+        if _serve_alike(old, crd):
+            return None
+        kinds = versions_of(crd)
+        kind = kinds[storage_versions(crd)[0]]
+        resource = kind.resource
+        if resource in BUILT_IN:
+            return None  # what is built in comes first
         self._versions[resource] = kinds
         self._stored[resource] = kind
         shown = [version["name"] for version in crd["spec"]["versions"] if version["served"]]

@@ -53,9 +53,12 @@ class Store:
         # No watch reaches back before a start, so a history is not needed then, and short runs do not pile it up.
         self._compact_if_possible(self._newest())
 
-    def rows(self) -> list[Row]:
-        """All rows in the order of their revision."""
-        found = self._db.execute("SELECT revision, key, value FROM revisions ORDER BY revision")
+    def rows(self, prefix: str = "") -> list[Row]:
+        """All rows, or those whose key begins so, in the order of their revision."""
+        found = self._db.execute(
+            "SELECT revision, key, value FROM revisions WHERE substr(key, 1, ?) = ? ORDER BY revision",
+            (len(prefix), prefix),
+        )
         return [
             Row(revision, key, orjson.loads(value) if value is not None else None) for revision, key, value in found
         ]

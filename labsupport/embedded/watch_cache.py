@@ -95,6 +95,10 @@ class WatchCache:
         found = self._objects[resource].get(namespace, {}).get(name)
         return found if found is None or not resource.custom else seen(resource, found)
 
+    def why_not_served(self, crd: JSON) -> str:
+        """Why what a CustomResourceDefinition says cannot be served; "" if nothing stands in the way."""
+        return self._kinds.why_not(crd)
+
     def get(self, resource: Resource, namespace: str, name: str) -> JSON:
         """The object. Raises ApiError 404."""
         found = self.find(resource, namespace, name)
@@ -172,6 +176,9 @@ class WatchCache:
         self._apply(change)
         if change.resource == CUSTOM_RESOURCE_DEFINITIONS:
             self._follow(change.old, change.object if change.type != "DELETED" else None)
+        self._tell(change)
+
+    def _tell(self, change: Change) -> None:
         for callback in (*self._subscribers.get(change.resource, ()), *self._subscribers.get(EVERYTHING, ())):
             try:
                 callback(change)
@@ -181,9 +188,23 @@ class WatchCache:
     def _follow(self, old: JSON | None, crd: JSON | None) -> None:
         """Serve what a CustomResourceDefinition brings; its objects follow to their storage version."""
         resource = self._kinds.follow(old, crd)
-        if resource is not None:
-            self._objects[resource] = self._objects.pop(resource, {})
-            self._renew(resource)
+        if resource is None:
+            return
+        known = self._objects.pop(resource, None)
+        self._objects[resource] = known if known is not None else {}
+        if known is None and self.revision:  # not served since the start: its objects are in the store only
+            self._load_late(resource)
+        self._renew(resource)
+
+    def _load_late(self, resource: Resource) -> None:
+        """Load the objects of a resource that is served from now on; who follows everything hears of them."""
+        values = {row.key: row for row in self._store.rows(resource.prefix)}
+        for row in values.values():
+            if row.value is None:
+                continue
+            change = Change("ADDED", resource, row.value, None, row.revision)
+            self._apply(change)
+            self._tell(change)
 
     def _renew(self, resource: Resource) -> None:
         """Bring a custom resource's objects to its storage version and schema, as upstream does on reading them."""
@@ -191,7 +212,11 @@ class WatchCache:
         for by_name in self._objects[resource].values():
             for name, obj in by_name.items():
                 new = clone(seen(resource, obj))
-                kind.default(new)
+                try:
+                    kind.default(new)
+                except Exception:  # a schema that was stored before it would be refused: the object stays as it is
+                    log.exception("%s %s cannot be brought to its schema", resource.qualified, name)
+                    continue
                 by_name[name] = sharing(new, obj)
 
     def _apply(self, change: Change) -> None:

@@ -8,12 +8,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 from control_plane import NAMESPACE, ControlPlane
 from custom_objects import GROUP, NAME, SCHEMA, cron_tab, definition, establish, full_version, version
 from http_server import ApiServer, Client, running
 
+from labsupport.embedded import served_kinds
 from labsupport.embedded.controllers.custom_resource_definitions import CustomResourceDefinitionController
 from labsupport.embedded.controllers.garbage_collector import GarbageCollector
 from labsupport.embedded.controllers.namespace import NamespaceController
@@ -21,7 +23,13 @@ from labsupport.embedded.errors import ApiError
 from labsupport.embedded.http import body as request_body
 from labsupport.embedded.objects import JSON, clone, condition, name_of, uid_of
 from labsupport.embedded.registry import DeleteOptions, Registry
-from labsupport.embedded.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, ENDPOINT_SLICES, NAMESPACES
+from labsupport.embedded.resources import (
+    CONFIG_MAPS,
+    CUSTOM_RESOURCE_DEFINITIONS,
+    ENDPOINT_SLICES,
+    EVERYTHING,
+    NAMESPACES,
+)
 from labsupport.embedded.store import Store
 
 TABS = f"/apis/{GROUP}/v1/namespaces/default/crontabs"
@@ -669,6 +677,84 @@ def test_a_status_without_names_serves_nothing_until_its_controller_mends_it(tmp
         assert resource is not None and each.list(resource) == [made]
 
 
+def followed(registry: Registry) -> list[str]:
+    """What is told of to who follows everything from now on, by kind and name."""
+    told: list[str] = []
+    registry.follow(EVERYTHING, lambda change: told.append(f"{change.object['kind']} {name_of(change.object)}"))
+    return told
+
+
+def test_objects_come_with_a_definition_that_is_mended_after_a_restart(tmp_path: Path) -> None:
+    store = tmp_path / "store.db"
+    first = Registry(Store(store))
+    first.create(NAMESPACES, {"metadata": {"name": "default"}})
+    owner = first.create(CONFIG_MAPS, {"metadata": {"name": "owner", "namespace": "default"}})
+    reference = {"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": uid_of(owner)}
+    tab = cron_tab()
+    tab["metadata"]["ownerReferences"] = [reference]
+    resource = establish(first, definition())
+    made = first.create(resource, tab)
+    first.create(resource, cron_tab("gone"))
+    first.delete(resource, "default", "gone")
+    first.modify(CUSTOM_RESOURCE_DEFINITIONS, "", NAME, lambda crd: crd.update(status={}), subresource="status")
+    second = Registry(Store(store))
+    told, revision = followed(second), second.revision
+    CustomResourceDefinitionController(second).reconcile(NAME)
+    again = second.served.named(NAME)
+    assert again is not None and second.list(again) == [made]
+    assert second.dependents(uid_of(owner)) == [(again, made)]
+    assert told == ["CronTab one", f"CustomResourceDefinition {NAME}"] and second.revision == revision + 1
+    second.delete(again, "default", "one")
+    assert second.list(again) == []
+
+
+@pytest.mark.parametrize("broken", [{"name": "v1", "served": True, "storage": True}, {"storage": True}, None, "text"])
+def test_a_stored_definition_that_cannot_be_served_does_not_stop_a_start(tmp_path: Path, broken: Any) -> None:
+    path = tmp_path / "store.db"
+    first = Registry(Store(path))
+    first.create(NAMESPACES, {"metadata": {"name": "default"}})
+    made = first.create(establish(first, definition()), cron_tab())
+    other = definition(plural="others")
+    other["spec"]["names"] = {"plural": "others", "kind": "Other"}
+    establish(first, other)
+    crd = clone(first.get(CUSTOM_RESOURCE_DEFINITIONS, "", NAME))
+    crd["spec"]["versions"] = [broken]
+    Store(path).append(first.revision + 1, CUSTOM_RESOURCE_DEFINITIONS.key(None, NAME), orjson.dumps(crd))
+    second = Registry(Store(path))
+    assert second.served.named(NAME) is None
+    assert second.served.named(f"others.{GROUP}") is not None, "the others are served"
+    if not isinstance(broken, dict) or "name" not in broken:
+        return  # nobody but a hand in the store writes this
+    CustomResourceDefinitionController(second).reconcile(NAME)
+    told = condition(second.get(CUSTOM_RESOURCE_DEFINITIONS, "", NAME), "Established")
+    assert told is not None and (told["status"], told["reason"]) == ("False", "NotServed")
+    assert told["message"] == "the stored definition cannot be served: KeyError: 'schema'"
+    revision = second.revision
+    CustomResourceDefinitionController(second).reconcile(NAME)
+    assert second.revision == revision, "it rests"
+    third = Registry(Store(path))
+    assert third.list(establish(third, definition())) == [made], "mended"
+
+
+def test_a_definition_that_fails_as_it_is_written_is_stored_and_not_served(
+    registry: Registry, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    establish(registry, definition())
+
+    def fails(crd: JSON) -> None:
+        raise KeyError("anything")
+
+    monkeypatch.setattr(served_kinds, "versions_of", fails)
+    crd = clone(registry.get(CUSTOM_RESOURCE_DEFINITIONS, "", NAME))
+    crd["spec"]["names"]["shortNames"] = ["tab"]
+    registry.update(CUSTOM_RESOURCE_DEFINITIONS, crd)
+    assert registry.served.named(NAME) is None
+    for _ in range(2):
+        CustomResourceDefinitionController(registry).reconcile(NAME)
+    told = condition(registry.get(CUSTOM_RESOURCE_DEFINITIONS, "", NAME), "Established")
+    assert told is not None and told["message"] == "the stored definition cannot be served: KeyError: 'anything'"
+
+
 def test_cluster_scope(registry: Registry) -> None:
     resource = establish(registry, definition(scope="Cluster"))
     made = registry.create(resource, cron_tab())
@@ -685,6 +771,8 @@ def test_a_resource_that_is_built_in_comes_first(registry: Registry) -> None:
     registry.create(CUSTOM_RESOURCE_DEFINITIONS, crd)
     controller = CustomResourceDefinitionController(registry)
     controller.reconcile(name_of(crd))
+    told = condition(registry.get(CUSTOM_RESOURCE_DEFINITIONS, "", name_of(crd)), "Established")
+    assert told is not None and (told["status"], told["reason"]) == ("False", "NotAccepted")
     found = registry.served.named("endpointslices.discovery.k8s.io")
     assert found is not None and not found.custom
     metadata = {"name": "web-1", "namespace": "default"}
@@ -702,7 +790,16 @@ async def test_no_definition_stands_in_for_a_review(api: ApiServer) -> None:
         "name": "selfsubjectreviews.authentication.k8s.io",
         "annotations": {"api-approved.kubernetes.io": "unapproved, a test"},
     }
-    establish(api.registry, crd)
+    api.registry.create(CUSTOM_RESOURCE_DEFINITIONS, crd)
+    CustomResourceDefinitionController(api.registry).reconcile(name_of(crd))
+    made = api.registry.get(CUSTOM_RESOURCE_DEFINITIONS, "", name_of(crd))
+    told = {
+        entry["type"]: (entry["status"], entry["reason"], entry["message"]) for entry in made["status"]["conditions"]
+    }
+    assert told["NamesAccepted"] == ("False", "ListKindConflict", '"SelfSubjectReviewList" is already in use')
+    assert told["Established"] == ("False", "NotAccepted", "not all names are accepted")
+    _, listed = await api.client("GET", "/apis/authentication.k8s.io/v1")
+    assert sorted(r["name"] for r in listed["resources"]) == ["selfsubjectreviews", "tokenreviews"]
     question = {"apiVersion": "authentication.k8s.io/v1", "kind": "SelfSubjectReview", "metadata": {"name": "x"}}
     _, found = await api.client("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", question)
     assert found["status"]["userInfo"]["username"] == "kubernetes-admin"

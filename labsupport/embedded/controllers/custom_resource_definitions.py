@@ -28,7 +28,7 @@ from labsupport.embedded.objects import (
     namespace_of,
 )
 from labsupport.embedded.registry import DeleteOptions
-from labsupport.embedded.resources import CUSTOM_RESOURCE_DEFINITIONS, EVERYTHING
+from labsupport.embedded.resources import BUILT_IN, CUSTOM_RESOURCE_DEFINITIONS, EVERYTHING
 
 if TYPE_CHECKING:
     from labsupport.embedded.registry import Change
@@ -82,7 +82,7 @@ class CustomResourceDefinitionController(Controller):
         self.registry.update(CUSTOM_RESOURCE_DEFINITIONS, new, subresource="status")
 
     def _accept_names(self, crd: JSON) -> None:
-        """Take every name that no other definition of the group has, in place (calculateNamesAndConditions)."""
+        """Take every name that nothing else of the group has, in place (calculateNamesAndConditions)."""
         names, kinds = self._taken(crd)
         wanted, accepted = crd["spec"]["names"], crd["status"].setdefault("acceptedNames", {})
         conflict: tuple[str, str] | None = None
@@ -109,13 +109,17 @@ class CustomResourceDefinitionController(Controller):
                 set_condition(crd, ESTABLISHED, "False", "NotAccepted", "not all names are accepted")
             return
         set_condition(crd, NAMES_ACCEPTED, "True", "NoConflicts", "no conflicts found")
+        if why := self.registry.why_not_served(crd):
+            set_condition(crd, ESTABLISHED, "False", "NotServed", f"the stored definition cannot be served: {why}")
+            return
         text = "the initial names have been accepted"
         set_condition(crd, ESTABLISHED, "True", "InitialNamesAccepted", text)
 
     def _taken(self, crd: JSON) -> tuple[set[str], set[str]]:
-        """The names that the group's other definitions have: of resources, of kinds."""
-        names: set[Any] = set()
-        kinds: set[Any] = set()
+        """The names of what is built in, and of the group's other definitions: of resources, of kinds."""
+        built_in = [resource for resource in BUILT_IN if resource.group == crd["spec"]["group"]]
+        names: set[Any] = {name for resource in built_in for name in (resource.plural, resource.singular)}
+        kinds: set[Any] = {name for resource in built_in for name in (resource.kind, resource.list_kind)}
         for other in self.registry.list(CUSTOM_RESOURCE_DEFINITIONS):
             if other["spec"]["group"] == crd["spec"]["group"] and name_of(other) != name_of(crd):
                 accepted = other["status"].get("acceptedNames") or {}

@@ -19,9 +19,8 @@ from labsupport.embedded.http import negotiation
 from labsupport.embedded.http.call import no_such_resource
 from labsupport.embedded.http.negotiation import negotiate
 from labsupport.embedded.http.responses import headers, json_bytes
-from labsupport.embedded.http.reviews import REVIEWS
 from labsupport.embedded.objects import JSON
-from labsupport.embedded.resources import Resource, ServedResources
+from labsupport.embedded.resources import REVIEWS, Resource, ServedResources
 
 Listed = dict[str, dict[str, list[Resource]]]
 

@@ -16,32 +16,17 @@ from labsupport.embedded.objects import JSON, now
 from labsupport.embedded.pki import ISSUER
 from labsupport.embedded.rbac.attributes import Attributes, User
 from labsupport.embedded.rbac.rules import Rule
-from labsupport.embedded.resources import Resource
+from labsupport.embedded.resources import (
+    REVIEWS,
+    SELF_ACCESS_REVIEWS,
+    SELF_RULES_REVIEWS,
+    SELF_SUBJECT_REVIEWS,
+    TOKEN_REVIEWS,
+    Resource,
+)
 
 if TYPE_CHECKING:
     from labsupport.embedded.http.call import Services
-
-_AUTHENTICATION, _AUTHORIZATION = "authentication.k8s.io", "authorization.k8s.io"
-
-
-def _review(group: str, kind: str, *, namespaced: bool = False) -> Resource:
-    return Resource(group, "v1", kind.lower() + "s", kind, namespaced, verbs=("create",))
-
-
-SELF_SUBJECT_REVIEWS = _review(_AUTHENTICATION, "SelfSubjectReview")
-TOKEN_REVIEWS = _review(_AUTHENTICATION, "TokenReview")
-SELF_ACCESS_REVIEWS = _review(_AUTHORIZATION, "SelfSubjectAccessReview")
-SELF_RULES_REVIEWS = _review(_AUTHORIZATION, "SelfSubjectRulesReview")
-ACCESS_REVIEWS = _review(_AUTHORIZATION, "SubjectAccessReview")
-LOCAL_ACCESS_REVIEWS = _review(_AUTHORIZATION, "LocalSubjectAccessReview", namespaced=True)
-REVIEWS = (
-    SELF_SUBJECT_REVIEWS,
-    TOKEN_REVIEWS,
-    SELF_ACCESS_REVIEWS,
-    SELF_RULES_REVIEWS,
-    ACCESS_REVIEWS,
-    LOCAL_ACCESS_REVIEWS,
-)
 
 
 def find(group: str, version: str, plural: str) -> Resource | None:
