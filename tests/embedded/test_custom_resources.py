@@ -259,6 +259,49 @@ async def test_a_column_that_leads_everywhere_says_so(api: ApiServer) -> None:
     assert (code, table["rows"][0]["cells"]) == (200, ["one", "<too many values>", 7])
 
 
+async def test_a_number_that_no_int_holds_leaves_an_empty_cell(api: ApiServer) -> None:
+    columns = [{"name": "N", "type": kind, "jsonPath": ".spec"} for kind in ("integer", "number")]
+    establish(api.registry, definition(version(schema=ANY_SCHEMA, additionalPrinterColumns=columns)))
+    for name, number in (("one", 2.0**64), ("three", 1e308), ("two", 7)):
+        await api.client("POST", TABS, {**cron_tab(name), "spec": number})
+    code, table = await api.client("GET", TABS, headers=TABLE)
+    assert code == 200
+    assert [row["cells"][1:] for row in table["rows"]] == [[None, 2.0**64], [None, 1e308], [7, 7.0]]
+
+
+@pytest.mark.parametrize(
+    ("embedded", "problem"),
+    [
+        ({"metadata": {"name": 1}}, 'spec.metadata: Invalid value: {"name":1}: json: cannot unmarshal number into Go'),
+        ({"metadata": "text"}, 'spec.metadata: Invalid value: "text": json: cannot unmarshal string into Go'),
+        ({"kind": 3}, "spec.kind: Invalid value: 3: must be string"),
+        ({"metadata": {"labels": {"a b": ""}}}, "spec.metadata.labels: Invalid value: "),
+    ],
+)
+async def test_an_embedded_object_is_as_every_object_or_refused(api: ApiServer, embedded: JSON, problem: str) -> None:
+    spec = {**ANY_SCHEMA, "x-kubernetes-embedded-resource": True}
+    establish(api.registry, definition(version(schema={**ANY_SCHEMA, "properties": {"spec": spec}})))
+    given = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "x", "creationTimestamp": None}}
+    code, _ = await api.client("POST", TABS, {**cron_tab(), "spec": given})
+    assert code == 201
+    code, status = await api.client("POST", TABS, {**cron_tab("two"), "spec": {**given, **embedded}})
+    assert code == 422 and problem in status["message"]
+
+
+async def test_formats_that_nothing_is_held_to_are_told_once(api: ApiServer) -> None:
+    async def told(**formats: str) -> list[str]:
+        typed = {name: {"type": name.rstrip("2"), "format": form} for name, form in formats.items()}
+        spec = {"versions": [version(schema={"type": "object", "properties": typed})]}
+        code, headers, _ = await api.client.full("PATCH", f"{CRDS}/{NAME}", {"spec": spec}, headers=MERGE)
+        assert code == 200
+        return [text.split(" ", 2)[2] for text in headers.getall("Warning", [])]
+
+    assert await told(string="date-time", string2="k8s-short-name", integer="int64", number="double") == []
+    wrong = {"string": "int64", "integer": "double", "object": "date"}
+    assert await told(**wrong) == [f'"unrecognized format \\"{name}\\""' for name in wrong.values()]
+    assert await told(**wrong, string2="unheard-of") == ['"unrecognized format \\"unheard-of\\""']
+
+
 async def test_server_side_apply_by_the_schema(call: Client) -> None:
     config = {**cron_tab(ports=[{"name": "a", "port": 1}]), "metadata": {"name": "one"}}
     code, made = await call("PATCH", f"{TABS}/one?fieldManager=x", config, headers=APPLY)

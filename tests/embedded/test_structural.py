@@ -65,6 +65,11 @@ def of_objects(name: str, below: JSON) -> JSON:
             ["s: Invalid value: 0.5: s in body should be greater than 0.5"],
         ),
         ({**INTEGER, "multipleOf": 5}, 7, ["s: Invalid value: 7: s in body should be a multiple of 5"]),
+        (
+            {"type": "number", "multipleOf": 1e-320},
+            7,
+            ["s: Invalid value: 7: s in body should be a multiple of 1e-320"],
+        ),
         ({**STRING, "minLength": 1}, "", ['s: Invalid value: "": s in body should be at least 1 chars long']),
         ({**STRING, "maxLength": 2}, "äöü", ["s: Too long: may not be more than 2 bytes"]),
         ({**STRING, "maxLength": 3}, "äöü", []),
@@ -88,6 +93,24 @@ def of_objects(name: str, below: JSON) -> JSON:
             ['s: Invalid value: "today": s in body must be of type date-time: "today"'],
         ),
         ({**STRING, "format": "unheard-of"}, "x", []),
+        ({**STRING, "format": "k8s-short-name"}, "a-1", []),
+        (
+            {**STRING, "format": "k8s-short-name"},
+            "a.b",
+            ['s: Invalid value: "a.b": s in body must be of type k8s-short-name: "a.b"'],
+        ),
+        ({**STRING, "format": "k8s-long-name"}, "a-1.b", []),
+        (
+            {**STRING, "format": "k8s-long-name"},
+            "a..b",
+            ['s: Invalid value: "a..b": s in body must be of type k8s-long-name: "a..b"'],
+        ),
+        ({**STRING, "format": "quantity"}, "1Gi", []),
+        (
+            {**STRING, "format": "quantity"},
+            "1GB",
+            ['s: Invalid value: "1GB": s in body must be of type quantity: "1GB"'],
+        ),
         (
             {"type": "array", "items": INTEGER, "minItems": 2},
             [1],

@@ -53,7 +53,7 @@ async def apply_configuration(call: Call) -> web.Response:
     made = call.registry.update(
         call.resource, merged, subresource=subresource, dry_run=options.dry_run, managed_fields=encode(managers)
     )
-    return answer(call, made, 200, call.kind.warnings(made))
+    return answer(call, made, 200, call.kind.warnings(made, live))
 
 
 def _check_create(call: Call) -> None:

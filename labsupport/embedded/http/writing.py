@@ -81,7 +81,7 @@ def _replaced(
         dry_run=options.dry_run,
         managed_fields=tracking.updated(call, old, new, type_name),
     )
-    return answer(call, made, 200, [*warnings, *call.kind.warnings(made)])
+    return answer(call, made, 200, [*warnings, *call.kind.warnings(made, old)])
 
 
 async def read_patch(call: Call, resource: Resource) -> Callable[[JSON], JSON]:

@@ -14,6 +14,7 @@ from labsupport.embedded.kinds import definition_validation as validation
 from labsupport.embedded.kinds.kind import Column, Kind
 from labsupport.embedded.objects import JSON, is_condition_true, now
 from labsupport.embedded.resources import CUSTOM_RESOURCE_DEFINITIONS
+from labsupport.embedded.structural.definition import unrecognized_formats
 
 if TYPE_CHECKING:
     from labsupport.embedded.registry import Registry
@@ -79,6 +80,11 @@ class CustomResourceDefinitionKind(Kind):
         """Errors of the versions that objects were stored in."""
         return validation.stored_versions(new)
 
+    def warnings(self, obj: JSON, old: JSON | None = None) -> list[str]:
+        """Formats that nothing is held to; on an update the new ones."""
+        known = set(_unrecognized_formats(old)) if old else set()
+        return [f'unrecognized format "{name}"' for name in _unrecognized_formats(obj) if name not in known]
+
     def cells(self, obj: JSON) -> list[Any]:
         """The time itself, not the age: as upstream shows it."""
         return [obj["metadata"]["name"], obj["metadata"].get("creationTimestamp")]
@@ -102,6 +108,11 @@ def set_condition(crd: JSON, kind: str, status: str, reason: str, message: str) 
             return not same
     conditions.append({**wanted, "lastTransitionTime": now()})
     return True
+
+
+def _unrecognized_formats(crd: JSON) -> list[str]:
+    schemas = [version["schema"]["openAPIV3Schema"] for version in crd["spec"]["versions"]]
+    return [name for schema in schemas for name in unrecognized_formats(schema)]
 
 
 def _refuse_webhooks(crd: JSON) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from labsupport.embedded import field
+from labsupport.embedded.decoding import decode_metadata
 from labsupport.embedded.field import FieldError
 from labsupport.embedded.kinds.kind import Column, Kind
 from labsupport.embedded.kinds.metadata import validate_object_meta
@@ -151,7 +152,9 @@ def _cell(kind: str, path: str, obj: JSON) -> Any:
         return value if isinstance(value, bool) else None
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return None
-    return int(value) if kind == "integer" else float(value)
+    if kind == "number":
+        return float(value)
+    return int(value) if -(2**63) <= value < 2**63 else None
 
 
 def _text(value: Any) -> str:
@@ -177,11 +180,18 @@ def _embedded_errors(value: Any, schema: JSON, path: str = "") -> list[FieldErro
 
 
 def _header_errors(value: JSON, path: str) -> list[FieldError]:
-    missing = [key for key in ("apiVersion", "kind") if not value.get(key)]
-    errors = [field.required(f"{path}.{key}", "must not be empty") for key in missing]
-    metadata = value.get("metadata")
-    if isinstance(metadata, dict):
-        errors += validate_object_meta(
-            {"name": "fake", **metadata}, dns_subdomain, bool(metadata.get("namespace")), f"{path}.metadata"
-        )
-    return errors
+    errors: list[FieldError] = []
+    for key in ("apiVersion", "kind"):
+        if not value.get(key):
+            errors.append(field.required(f"{path}.{key}", "must not be empty"))
+        elif not isinstance(value[key], str):
+            errors.append(field.invalid(f"{path}.{key}", value[key], "must be string"))
+    metadata, where = value.get("metadata"), f"{path}.metadata"
+    if metadata is None:
+        return errors
+    normal, _, wrong = decode_metadata(metadata)
+    if wrong:
+        return [*errors, field.invalid(where, metadata, wrong[0])]
+    return errors + validate_object_meta(
+        {"name": "fake", **normal}, dns_subdomain, bool(normal.get("namespace")), where
+    )

@@ -46,7 +46,7 @@ class EndpointsKind(Kind):
                 errors += _port_errors(port, len(ports) > 1, f"{path}.ports[{place}]")
         return errors
 
-    def warnings(self, obj: JSON) -> list[str]:
+    def warnings(self, obj: JSON, old: JSON | None = None) -> list[str]:
         """The API says so on every request."""
         return [DEPRECATED]
 

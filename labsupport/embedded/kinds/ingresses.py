@@ -95,7 +95,7 @@ class IngressKind(Kind):
                     errors.append(field.invalid(f"{path}.hostname", host, _NOT_AN_ADDRESS))
         return errors
 
-    def warnings(self, obj: JSON) -> list[str]:
+    def warnings(self, obj: JSON, old: JSON | None = None) -> list[str]:
         """The annotation that named a class before there was a field for it."""
         if CLASS_ANNOTATION in annotations_of(obj) and "ingressClassName" not in obj["spec"]:
             return [f"annotation \"{CLASS_ANNOTATION}\" is deprecated, please use 'spec.ingressClassName' instead"]

@@ -80,8 +80,8 @@ class Kind:
         """Seconds between the DELETE and the object's end; 0 deletes at once. `wanted` is the caller's."""
         return 0
 
-    def warnings(self, obj: JSON) -> list[str]:
-        """Warning texts for the HTTP Warning header of a write (deprecations)."""
+    def warnings(self, obj: JSON, old: JSON | None = None) -> list[str]:
+        """Warning texts for the HTTP Warning header of a write (deprecations). `old` is what an update replaces."""
         return []
 
     def fields(self, obj: JSON) -> dict[str, str]:

@@ -12,7 +12,7 @@ from typing import Any
 from labsupport.embedded import field
 from labsupport.embedded.field import FieldError
 from labsupport.embedded.objects import JSON, clone
-from labsupport.embedded.structural import patterns
+from labsupport.embedded.structural import formats, patterns
 from labsupport.embedded.structural.defaulting import fill_in
 from labsupport.embedded.structural.lists import duplicates
 from labsupport.embedded.structural.pruning import prune
@@ -53,6 +53,12 @@ def schema_errors(schema: JSON, path: str) -> list[FieldError]:
     errors = [error for below, where in _schemas(schema, path) for error in _general_errors(below, where)]
     errors += sorted((*_structure_errors(schema, path, _ROOT), *_incomplete(schema, schema, path)), key=str)
     return errors or list(_default_errors(schema, path, whole=True))
+
+
+def unrecognized_formats(schema: JSON) -> list[str]:
+    """The formats that say nothing of a value of their type (pkg/apiserver/validation/formats.go)."""
+    given = [(below.get("type") or "string", below.get("format")) for below, _ in _schemas(schema, "")]
+    return [name for kind, name in given if name and not formats.is_recognized(name, kind)]
 
 
 def _schemas(schema: JSON, path: str) -> Iterator[tuple[JSON, str]]:

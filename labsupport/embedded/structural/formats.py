@@ -12,6 +12,7 @@ import urllib.parse
 import uuid
 from collections.abc import Callable
 
+from labsupport.embedded import quantities
 from labsupport.embedded.decoding import base64_error
 from labsupport.embedded.objects import parse_time
 
@@ -22,6 +23,8 @@ _WORD_DURATION = re.compile(
     r"|d|day|days|w|week|weeks)"
 )
 _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)")
+_SHORT_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+_LONG_NAME = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _MAC = re.compile(r"[0-9A-Fa-f]{2}([:-])[0-9A-Fa-f]{2}(\1[0-9A-Fa-f]{2}){4}((\1[0-9A-Fa-f]{2}){2})?")
 _EMAIL = re.compile(r"[^@\s<>]+@[^@\s<>]+")
 
@@ -35,6 +38,13 @@ def is_valid(text: str, name: str) -> bool:
         return check(text)
     except ValueError:
         return False
+
+
+def is_recognized(name: str, kind: str) -> bool:
+    """Whether a format says anything of a value of that JSON type."""
+    if kind == "string":
+        return name.replace("-", "") in {*_FORMATS, *_UNCHECKED}
+    return name in _OF_NUMBERS.get(kind, ())
 
 
 def _date_time(text: str) -> bool:
@@ -67,6 +77,9 @@ def _uri(text: str) -> bool:
     return " " not in text and (bool(parts.scheme) or text.startswith("/"))
 
 
+# What upstream checks as well, and nobody asks for.
+_UNCHECKED = ("bsonobjectid", "creditcard", "hexcolor", "isbn", "isbn10", "isbn13", "password", "rgbcolor", "ssn")
+_OF_NUMBERS = {"integer": ("int32", "int64"), "number": ("float", "double")}
 _FORMATS: dict[str, Callable[[str], bool]] = {
     "byte": lambda text: not base64_error(text),
     "cidr": lambda text: "/" in text and ipaddress.ip_interface(text) is not None,
@@ -77,7 +90,10 @@ _FORMATS: dict[str, Callable[[str], bool]] = {
     "hostname": _hostname,
     "ipv4": _address(4),
     "ipv6": _address(6),
+    "k8slongname": lambda text: len(text) <= 253 and bool(_LONG_NAME.fullmatch(text)),
+    "k8sshortname": lambda text: len(text) <= 63 and bool(_SHORT_NAME.fullmatch(text)),
     "mac": lambda text: bool(_MAC.fullmatch(text)),
+    "quantity": lambda text: quantities.parse(text) is not None,
     "uri": _uri,
     "uuid": _uuid(None),
     "uuid3": _uuid(3),

@@ -114,7 +114,12 @@ def _evaluated(rule: JSON, value: Any, schema: JSON, old: Any, path: str) -> Fie
         return None
     if old is not MISSING and not _OLD.search(rule["rule"]) and value == old:
         return None  # as it was before: a rule that is new does not stand in the way of other changes
-    variables = _variables(value, schema, old)
+    try:
+        variables = _variables(value, schema, old)
+    except (ValueError, ArithmeticError) as error:  # times and durations that Python does not have
+        return field.invalid(
+            path or "<nil>", schema.get("type", ""), f"{error} evaluating rule: {rule['rule'].strip()}"
+        )
     holds, answer = _asked(rule, "rule", schema, variables)
     if holds == "BOOL" and answer:
         return None
@@ -135,7 +140,7 @@ def _asked(rule: JSON, name: str, schema: JSON, variables: JSON) -> tuple[str, A
     try:
         found = _compiled(_source(rule, name), _type_name(schema)).eval(data=variables)
         return found.type().name(), found.value()
-    except (ValueError, RuntimeError, ArithmeticError, MemoryError) as error:
+    except (ValueError, RuntimeError, ArithmeticError, TypeError, MemoryError) as error:
         return "ERROR", error
 
 
@@ -171,7 +176,7 @@ def _seen(value: Any, schema: JSON, *, outermost: bool = False) -> Any:
         return float(value)
     if kind == "integer" and isinstance(value, float):
         return int(value)
-    if outermost and isinstance(value, str):
+    if outermost and kind == "string" and isinstance(value, str):
         if form == "date-time":
             return parse_time(value.upper())
         if form == "duration":

@@ -101,7 +101,7 @@ def _string_errors(value: str, schema: JSON, path: str) -> list[FieldError]:
 def _number_errors(value: float, schema: JSON, path: str) -> list[FieldError]:
     errors = []
     factor = schema.get("multipleOf")
-    if factor and not math.isclose(value / factor, round(value / factor), rel_tol=1e-9, abs_tol=1e-12):
+    if factor and not _is_whole(value / factor):
         errors.append(_in_body(path, value, f"should be a multiple of {_number(factor)}"))
     most, least = schema.get("maximum"), schema.get("minimum")
     if most is not None and (value >= most if schema.get("exclusiveMaximum") else value > most):
@@ -114,6 +114,10 @@ def _number_errors(value: float, schema: JSON, path: str) -> list[FieldError]:
     if bits and schema.get("type") == "integer" and not -(1 << bits) <= value < 1 << bits:
         errors.append(_in_body(path, value, f"must be of type {schema['format']}"))
     return errors
+
+
+def _is_whole(quotient: float) -> bool:
+    return math.isfinite(quotient) and math.isclose(quotient, round(quotient), rel_tol=1e-9, abs_tol=1e-12)
 
 
 def _list_errors(value: list[Any], schema: JSON, path: str, old: Any) -> list[FieldError]:
