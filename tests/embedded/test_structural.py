@@ -423,3 +423,21 @@ def test_a_path_that_leads_everywhere_ends(path: str) -> None:
     obj = [{str(i): [[[1] * 9] * 9] * 9 for i in range(30)}]
     with pytest.raises(jsonpath.TooManyVisits):
         list(jsonpath.find(path, obj))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "[?(@" + " " * 4000 + "x)]",
+        "[?(@.a" + " " * 2000 + "==" + " " * 2000 + "]",
+        "[" + " " * 4000 + "1",
+        "[" + " " * 2000 + ":" + " " * 2000 + "x",
+        "[?(" + "[?(   " * 600,
+        ".a" * 1_000_000,
+    ],
+)
+def test_a_wrong_path_is_told_at_once(path: str) -> None:
+    """None of these comes to an end where a pattern tries every way to share out the spaces."""
+    with pytest.raises(ValueError, match=r"unrecognized|at most 4096 characters"):
+        jsonpath.parse(path)
+    assert not jsonpath.is_simple(path)

@@ -38,21 +38,25 @@ class _Visits:
 
 Step = Callable[[Any, _Visits], Iterator[Any]]
 
+# What it has taken it does not give back (*+): many spaces must not cost their square.
 _STEP = re.compile(
     r"\.\.(?P<deep>[\w-]+|\*)"
-    r"|\.?\[\s*(?P<quote>['\"])(?P<quoted>.*?)(?P=quote)\s*\]"
-    r"|\.?\[\s*\?\(\s*(?P<filter>.*?)\s*\)\s*\]"
-    r"|\.?\[\s*(?P<start>-?\d*)\s*(?P<colon>:)\s*(?P<stop>-?\d*)\s*\]"
-    r"|\.?\[\s*(?P<index>-?\d+)\s*\]"
-    r"|\.?\[\s*(?P<all>\*)\s*\]"
+    r"|\.?\[\s*+(?P<quote>['\"])(?P<quoted>.*?)(?P=quote)\s*+\]"
+    r"|\.?\[\s*+\?\((?P<filter>.*?)\)\s*+\]"
+    r"|\.?\[\s*+(?P<start>-?\d*+)\s*+(?P<colon>:)\s*+(?P<stop>-?\d*+)\s*+\]"
+    r"|\.?\[\s*+(?P<index>-?\d++)\s*+\]"
+    r"|\.?\[\s*+(?P<all>\*)\s*+\]"
     r"|\.(?P<name>(?:\\.|[^.\[\]\\\s])+)"
 )
-_FILTER = re.compile(r"@(?P<path>[^=!<>]*?)\s*(?:(?P<operator>==|!=|<=|>=|<|>)\s*(?P<value>.+))?")
+_FILTER = re.compile(r"@(?P<path>[^=!<>]*+)(?:(?P<operator>==|!=|<=|>=|<|>)(?P<value>.+))?")
+_LONGEST = 4096  # characters
 
 
 @functools.lru_cache(maxsize=1024)
 def parse(text: str) -> tuple[Step, ...]:
     """The steps of a path. Raises ValueError for what is none."""
+    if len(text) > _LONGEST:
+        raise ValueError(f"paths have at most {_LONGEST} characters")
     steps: list[Step] = []
     position = 1 if text.startswith("$") else 0
     while position < len(text):
@@ -78,7 +82,7 @@ def first(text: str, obj: Any) -> Any:
 
 def is_simple(text: str) -> bool:
     """Whether a path names fields only, as scale and selectable fields must."""
-    return bool(re.fullmatch(r"(\.[\w-]+)+", text))
+    return len(text) <= _LONGEST and bool(re.fullmatch(r"(\.[\w-]+)+", text))
 
 
 def shown(value: Any) -> str:
@@ -102,7 +106,7 @@ def _step(found: re.Match[str]) -> Step:
     if found["quoted"] is not None:
         return functools.partial(_field, found["quoted"])
     if found["filter"] is not None:
-        return functools.partial(_filtered, _predicate(found["filter"]))
+        return functools.partial(_filtered, _predicate(found["filter"].strip()))
     if found["colon"]:
         start, stop = (int(found[k]) if found[k] else None for k in ("start", "stop"))
         return functools.partial(_places, slice(start, stop))
@@ -146,7 +150,7 @@ def _predicate(text: str) -> Callable[[Any, _Visits], bool]:
     found = _FILTER.fullmatch(text)
     if found is None:
         raise ValueError(f"unrecognized filter {text!r}")
-    steps = parse(found["path"])
+    steps = parse(found["path"].rstrip())
     if found["operator"] is None:
         return lambda item, visits: any(True for _ in _follow(steps, item, visits))
     wanted, order = _literal(found["value"].strip()), found["operator"]
