@@ -16,6 +16,7 @@ import signal
 import socket
 import sqlite3
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from labsupport.embedded import inherited, settings
@@ -124,10 +125,10 @@ class Daemon:
             stack.push_async_callback(proxy.stop)
             agent = NodeAgent(registry, runtime, self._state, pki.issue_token)
             stack.push_async_callback(agent.stop)
-            for controller in _controllers(registry, pki, agent):
-                task = asyncio.create_task(controller.run(), name=controller.name)
+            tasks = [asyncio.create_task(c.run(), name=c.name) for c in _controllers(registry, pki, agent)]
+            for task in tasks:
                 stack.callback(task.cancel)
-            app = create_app(registry, agent, pki, is_ready=lambda: self._ready)
+            app = create_app(registry, agent, pki, is_ready=lambda: self._ready, components=_components(tasks))
             sockets = [self._sockets.api, _api_in_the_cluster()]
             serving = await server.serve(app, sockets, pki.ssl_context())
             stack.push_async_callback(serving.stop)
@@ -188,6 +189,16 @@ def _controllers(registry: Registry, pki: Pki, agent: NodeAgent) -> list[Control
         DisruptionController(registry),
         ClusterRoleAggregationController(registry),
     ]
+
+
+def _components(tasks: list[asyncio.Task[None]]) -> dict[str, Callable[[], bool]]:
+    """The two components that upstream runs the control loops in, and whether each of ours still runs."""
+    scheduling = [task for task in tasks if task.get_name() == Scheduler.name]
+    others = [task for task in tasks if task not in scheduling]
+    return {
+        "controller-manager": lambda: not any(task.done() for task in others),
+        "scheduler": lambda: not any(task.done() for task in scheduling),
+    }
 
 
 def _api_in_the_cluster() -> socket.socket:

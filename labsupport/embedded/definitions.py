@@ -30,6 +30,7 @@ _EXTRA_ROOTS = (
     "io.k8s.api.authorization.v1.SelfSubjectRulesReview",
     "io.k8s.api.authorization.v1.SubjectAccessReview",
     "io.k8s.api.autoscaling.v1.Scale",
+    "io.k8s.api.core.v1.ComponentStatusList",
     "io.k8s.api.policy.v1.Eviction",
     _META + "DeleteOptions",
     _META + "Patch",

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from labsupport.embedded import settings
 from labsupport.embedded.definitions import definition_name, definitions, json_type, references
 from labsupport.embedded.objects import JSON
-from labsupport.embedded.resources import Resource, ServedResources
+from labsupport.embedded.resources import COMPONENT_STATUSES, Resource, ServedResources
 from labsupport.embedded.structural.resource import CustomResource
 
 _FORM = 3  # raise it when the documents change in form, so that clients forget the ones they keep
@@ -60,14 +60,14 @@ _LIST_METADATA = f"Standard list metadata. More info: {_CONVENTIONS}#types-kinds
 def openapi_v3_index(served: ServedResources) -> JSON:
     """The body of GET /openapi/v3: where the document of each group version is."""
     versions: dict[tuple[str, str], list[Resource]] = {}
-    for resource in served.all():
+    for resource in (*served.all(), COMPONENT_STATUSES):
         versions.setdefault((resource.group, resource.version), []).append(resource)
     return {"paths": {_root(*v).lstrip("/"): {"serverRelativeURL": _location(*v, of)} for v, of in versions.items()}}
 
 
 def openapi_v3(group: str, version: str, table: ServedResources) -> JSON | None:
     """The body of GET /openapi/v3/api/v1 or /openapi/v3/apis/<group>/<version>; None for what is not served."""
-    served = [r for r in table.all() if (r.group, r.version) == (group, version)]
+    served = [r for r in (*table.all(), COMPONENT_STATUSES) if (r.group, r.version) == (group, version)]
     if not served:
         return None
     paths: JSON = {}

@@ -159,6 +159,8 @@ REVIEWS = (
     ACCESS_REVIEWS,
     LOCAL_ACCESS_REVIEWS,
 )
+# Answered by looking, never stored, so it is no row of the table.
+COMPONENT_STATUSES = Resource("", "v1", "componentstatuses", "ComponentStatus", False, ("cs",), verbs=("get", "list"))
 
 EVERYTHING = Resource("*", "*", "*", "*")  # in subscriptions: all resources, those that are served later too
 

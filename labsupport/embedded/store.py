@@ -51,7 +51,7 @@ class Store:
         self._db.executescript(_SCHEMA)
         self._writes = 0
         # No watch reaches back before a start, so a history is not needed then, and short runs do not pile it up.
-        self._compact_if_possible(self._newest())
+        self._compact_if_possible(self.newest())
 
     def rows(self, prefix: str = "") -> list[Row]:
         """All rows, or those whose key begins so, in the order of their revision."""
@@ -75,7 +75,8 @@ class Store:
             self._writes = 0
             self._compact_if_possible(revision - HISTORY)
 
-    def _newest(self) -> int:
+    def newest(self) -> int:
+        """The newest revision on disk, 0 without any. Raises sqlite3.Error when it cannot be read."""
         return int(self._db.execute("SELECT coalesce(max(revision), 0) FROM revisions").fetchone()[0])
 
     def _compact_if_possible(self, before: int) -> None:

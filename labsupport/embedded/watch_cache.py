@@ -7,6 +7,7 @@ here, and the store is only written. Reads return the stored objects themselves.
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -85,6 +86,14 @@ class WatchCache:
         # Rows of compacted keys leave gaps, so a watch cannot start before this process did.
         self._history.clear()
         self._forgotten = self.revision
+
+    def store_problem(self) -> str:
+        """Why the store does not hold what is served here; "" when it does."""
+        try:
+            newest = self._store.newest()
+        except sqlite3.Error as error:
+            return f"the store {self._store.path} cannot be read: {error}"
+        return "" if newest == self.revision else f"the store is at revision {newest}, not {self.revision}"
 
     def kind(self, resource: Resource) -> Kind:
         """The behaviour of the resource's kind, for custom resources in that version. Raises ApiError 404."""

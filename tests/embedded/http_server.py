@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import json
 import os
 import socket
@@ -169,6 +170,7 @@ class ApiServer:
         self.pki = pki
         self.url = f"https://127.0.0.1:{port}"
         self.ready = True
+        self.running = {"controller-manager": True, "scheduler": True}
         self.kubeconfig = directory / "kubeconfig"
         self.kubeconfig.write_text(json.dumps(pki.kubeconfig(self.url, "lab")))
         self._home = directory / "home"
@@ -203,7 +205,8 @@ async def running(directory: Path) -> AsyncIterator[ApiServer]:
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     api = ApiServer(registry, runtime, pki, listener.getsockname()[1], directory)
-    app = create_app(registry, runtime, pki, is_ready=lambda: api.ready)
+    components = {name: functools.partial(api.running.__getitem__, name) for name in api.running}
+    app = create_app(registry, runtime, pki, is_ready=lambda: api.ready, components=components)
     api.services = app[SERVICES]
     api.server = server = await serve(app, [listener], pki.ssl_context())
     authority = pki.directory / "ca.crt"

@@ -42,10 +42,88 @@ async def test_health_and_version_are_for_everyone(call: Client, path: str) -> N
     assert (await call("GET", path, anonymous=True))[0] == 200
 
 
+READY = "[+]ping ok\n[+]etcd ok\n[+]poststarthook/start-nodes ok\nreadyz check passed\n"
+
+
+async def text(call: Client, path: str) -> tuple[int, str]:
+    code, content = await call("GET", path)
+    return code, content.decode()
+
+
 async def test_ready_only_when_it_is_said(api: ApiServer, call: Client) -> None:
+    assert await text(call, "/readyz?verbose") == (200, READY)
     api.ready = False
-    assert (await call("GET", "/readyz"))[0] == 503
-    assert (await call("GET", "/livez"))[0] == 200
+    failed = READY.replace("[+]poststarthook/start-nodes ok", "[-]poststarthook/start-nodes failed: reason withheld")
+    assert await text(call, "/readyz") == (500, failed.replace("passed", "failed"))
+    assert await text(call, "/readyz/poststarthook/start-nodes") == (500, "internal server error: not finished\n")
+    code, shown = await text(call, "/readyz?verbose&exclude=poststarthook/start-nodes")
+    assert code == 200 and "[+]poststarthook/start-nodes excluded: ok\n" in shown
+    assert await text(call, "/livez") == (200, "ok")
+
+
+@pytest.mark.parametrize("endpoint", ["healthz", "livez"])
+async def test_a_store_that_lags_behind_is_not_healthy(api: ApiServer, call: Client, endpoint: str) -> None:
+    assert await text(call, f"/{endpoint}/etcd") == (200, "ok")
+    api.registry._store.append(api.registry.revision + 1, "/registry/core/pods/from/elsewhere", None)
+    withheld = f"[+]ping ok\n[-]etcd failed: reason withheld\n{endpoint} check failed\n"
+    assert await text(call, f"/{endpoint}") == (500, withheld)
+    code, why = await text(call, f"/{endpoint}/etcd")
+    assert code == 500 and why.startswith("internal server error: the store is at revision ")
+    assert await text(call, f"/{endpoint}?exclude=etcd") == (200, "ok")
+
+
+async def test_a_check_that_is_not_there_is_neither_answered_nor_excluded(call: Client) -> None:
+    assert (await call("GET", "/livez/nosuch"))[0] == 404
+    code, shown = await text(call, "/livez?verbose=&exclude=nosuch,other")
+    warning = 'warn: some health checks cannot be excluded: no matches for "nosuch","other"\n'
+    assert (code, shown) == (200, f"[+]ping ok\n[+]etcd ok\n{warning}livez check passed\n")
+
+
+async def test_single_checks_need_a_right_that_nobody_has_by_default(call: Client) -> None:
+    code, status = await call("GET", "/readyz/ping", anonymous=True)
+    assert (code, status["message"]) == (403, 'forbidden: User "system:anonymous" cannot get path "/readyz/ping"')
+
+
+async def test_the_root_lists_every_path(call: Client) -> None:
+    _, listed = await call("GET", "/")
+    for path in listed["paths"]:
+        assert (await call("GET", path))[0] == 200, path
+    assert {"/api/v1", "/apis/apps/v1", "/livez/ping", "/readyz/etcd", "/openapi/v3"} <= set(listed["paths"])
+
+
+CS = "/api/v1/componentstatuses"
+
+
+async def test_the_components_are_healthy_while_they_run(api: ApiServer, call: Client) -> None:
+    code, headers, listed = await call.full("GET", CS)
+    assert (code, headers["Warning"]) == (200, '299 - "v1 ComponentStatus is deprecated in v1.19+"')
+    assert (listed["kind"], [item["metadata"]["name"] for item in listed["items"]]) == (
+        "ComponentStatusList",
+        ["controller-manager", "etcd-0", "scheduler"],
+    )
+    api.running["scheduler"] = False
+    _, one = await call("GET", f"{CS}/scheduler")
+    assert one["conditions"] == [{"type": "Healthy", "status": "False", "error": "has stopped"}]
+    _, out, err = await api.kubectl("get", "cs")
+    assert [line.split() for line in out.splitlines()] == [
+        ["NAME", "STATUS", "MESSAGE", "ERROR"],
+        ["controller-manager", "Healthy", "ok"],
+        ["etcd-0", "Healthy", "ok"],
+        ["scheduler", "Unhealthy", "has", "stopped"],
+    ]
+    assert err == "Warning: v1 ComponentStatus is deprecated in v1.19+\n"
+    _, selected = await call("GET", f"{CS}?fieldSelector=metadata.name=etcd-0")
+    assert len(selected["items"]) == 1
+
+
+async def test_components_are_read_only_and_known(api: ApiServer, call: Client) -> None:
+    code, status = await call("GET", f"{CS}/nosuch")
+    assert (code, status["message"]) == (500, "Component not found: nosuch")
+    for method, path in (("POST", CS), ("DELETE", f"{CS}/scheduler"), ("GET", f"{CS}?watch=1")):
+        assert (await call(method, path))[0] == 405, (method, path)
+    assert (await call("GET", CS, anonymous=True, headers=bearer(api)))[0] == 403
+    code, out, _ = await api.kubectl("explain", "componentstatuses.conditions.error")
+    assert code == 0 and "Condition error code for a component" in out
 
 
 async def test_a_service_account_may_look_around_only(api: ApiServer, call: Client) -> None:

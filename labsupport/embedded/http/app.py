@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import web
 
@@ -12,10 +12,12 @@ from labsupport.embedded import settings
 from labsupport.embedded.errors import ApiError, method_not_supported, not_implemented, unauthorized
 from labsupport.embedded.http import (
     body,
+    component_statuses,
     deleting,
     discovery,
     documents,
     eviction,
+    health,
     impersonation,
     logs,
     portforward,
@@ -88,11 +90,19 @@ _NOT_SERVED = {
 
 
 def create_app(
-    registry: Registry, runtime: PodRuntime, pki: Pki, *, is_ready: Callable[[], bool] = lambda: True
+    registry: Registry,
+    runtime: PodRuntime,
+    pki: Pki,
+    *,
+    is_ready: Callable[[], bool] = lambda: True,
+    components: Mapping[str, Callable[[], bool]] | None = None,
 ) -> web.Application:
-    """The API server as an application. `is_ready` decides what /readyz answers."""
+    """The API server as an application.
+
+    `is_ready` decides what /readyz answers, `components` (name and whether it runs) what componentstatuses does.
+    """
     app = web.Application(client_max_size=body.LIMIT)
-    app[SERVICES] = Services(registry, runtime, pki, Authorizer(registry), is_ready)
+    app[SERVICES] = Services(registry, runtime, pki, Authorizer(registry), is_ready, components or {})
     app.router.add_route("*", "/{path:.*}", _handle)
     app.on_shutdown.append(_end_streams)
     return app
@@ -131,6 +141,8 @@ async def _dispatch(request: web.Request, services: Services) -> web.StreamRespo
     if target is None or authenticated is None:
         return _outside_resources(request, services, parts, user)
     check_target(services.authorizer, user, target, query)
+    if component_statuses.is_asked_for(target):
+        return component_statuses.answer(services, request, target)
     if target.resource is None or reviews.find(target.group, target.version, target.plural):  # built in, so first
         return await _review(request, services, target, user)
     return await _handler(target)(Call(services, request, target, user, target.resource))
@@ -172,10 +184,8 @@ def _outside_resources(request: web.Request, services: Services, parts: list[str
         raise no_such_method()
     check_path(services.authorizer, user, "get", "/" + "/".join(parts))
     match parts:
-        case ["healthz" | "livez", *_]:
-            return web.Response(text="ok")
-        case ["readyz", *_]:
-            return _readiness(services)
+        case ["healthz" | "livez" | "readyz" as endpoint, *check]:
+            return health.answer(services, request.query, endpoint, "/".join(check))
         case ["version"]:
             return json_response(documents.version(settings.KUBERNETES_VERSION))
         case ["openapi", "v3", *where]:
@@ -185,13 +195,5 @@ def _outside_resources(request: web.Request, services: Services, parts: list[str
         case ["api" | "apis", *_]:
             return discovery.discover(request, parts, services.registry.served)
         case []:
-            return json_response(
-                {"paths": ["/api", "/apis", "/healthz", "/livez", "/openapi/v3", "/readyz", "/version"]}
-            )
+            return json_response(documents.paths(services.registry.served, health.paths(services)))
     raise no_such_resource()
-
-
-def _readiness(services: Services) -> web.Response:
-    if services.is_ready():
-        return web.Response(text="ok")
-    return web.Response(text="[-]controllers and nodes are not up yet\nreadyz check failed\n", status=503)

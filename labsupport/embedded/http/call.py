@@ -6,7 +6,7 @@ Upstream: apiserver pkg/endpoints/request/requestinfo.go.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import unquote
@@ -45,6 +45,8 @@ class Services:
     pki: Pki
     authorizer: Authorizer
     is_ready: Callable[[], bool]
+    # The other components of a control plane, by name, and whether each of them runs.
+    components: Mapping[str, Callable[[], bool]]
     # Streams that last (watches, logs, exec): each is called when the server stops, to end in good order.
     closers: set[Callable[[], object]] = field(default_factory=set)
     # Encoded watch events by revision, type, API version and generation of what is served, the newest few: many

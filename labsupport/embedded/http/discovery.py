@@ -20,7 +20,7 @@ from labsupport.embedded.http.call import no_such_resource
 from labsupport.embedded.http.negotiation import negotiate
 from labsupport.embedded.http.responses import headers, json_bytes
 from labsupport.embedded.objects import JSON
-from labsupport.embedded.resources import REVIEWS, Resource, ServedResources
+from labsupport.embedded.resources import COMPONENT_STATUSES, REVIEWS, Resource, ServedResources
 
 Listed = dict[str, dict[str, list[Resource]]]
 
@@ -74,7 +74,7 @@ def _answer(request: web.Request, document: Callable[[], JSON], content_type: st
 def _listed(served: ServedResources) -> Listed:
     """The resources of each group and version: groups in the order of the table, their versions the preferred first."""
     found: Listed = {"": {}}
-    for resource in (*served.all(), *REVIEWS):
+    for resource in (*served.all(), COMPONENT_STATUSES, *REVIEWS):
         found.setdefault(resource.group, {}).setdefault(resource.version, []).append(resource)
     return {
         group: {v: sorted(versions[v], key=lambda r: r.plural) for v in sorted(versions, key=_priority)}

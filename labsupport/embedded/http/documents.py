@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import platform
+from collections.abc import Iterable
 
 from aiohttp import web
 
@@ -37,6 +38,15 @@ def version(git_version: str) -> JSON:
         "compiler": "embedded",
         "platform": f"linux/{_MACHINES.get(machine, machine)}",
     }
+
+
+def paths(served: ServedResources, others: Iterable[str]) -> JSON:
+    """The body of GET /: every path below which something is."""
+    versions = {(r.group, r.version) for r in served.all()}
+    groups = {f"/apis/{group}{rest}" for group, version in versions if group for rest in ("", f"/{version}")}
+    core = {f"/api/{version}" for group, version in versions if not group}
+    fixed = ("/api", "/apis", "/openapi/v2", "/openapi/v3", "/version")
+    return {"paths": sorted({*fixed, *core, *groups, *others})}
 
 
 def openapi(where: list[str], served: ServedResources) -> web.Response:

@@ -12,14 +12,17 @@ from multidict import CIMultiDict
 
 from labsupport.embedded.errors import ApiError
 from labsupport.embedded.objects import JSON
-from labsupport.embedded.resources import ENDPOINTS, Resource
+from labsupport.embedded.resources import COMPONENT_STATUSES, ENDPOINTS, Resource
 from labsupport.embedded.structural.resource import CustomResource
 
 JSON_TYPE = "application/json"
 _MOST_OF_WARNINGS = 4 * 1024  # characters in one answer
 _MOST_OF_A_WARNING = 256  # characters, once there are too many
 
-_DEPRECATED = {ENDPOINTS: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"}
+_DEPRECATED = {
+    COMPONENT_STATUSES: "v1 ComponentStatus is deprecated in v1.19+",
+    ENDPOINTS: "v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice",
+}
 
 
 def headers(content_type: str = JSON_TYPE, warnings: Iterable[str] = ()) -> CIMultiDict[str]:
