@@ -15,7 +15,7 @@ import ssl
 import tempfile
 import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -114,20 +114,23 @@ class Pki:
         uid: str,
         audiences: Sequence[str] = (),
         seconds: int = 3600,
-        pod: tuple[str, str] | None = None,
+        bound: Mapping[str, tuple[str, str]] | None = None,
     ) -> str:
-        """A token for a service account that holds for `seconds`; `pod` is the (name, uid) it is bound to."""
+        """A token for a service account that holds for `seconds`; `bound` are the objects it is bound to, by kind.
+
+        Each is a name and a uid, as in {"pod": ("web-0", "…")}.
+        """
         issued = int(time.time())
-        bound: dict[str, Any] = {"namespace": namespace, "serviceaccount": {"name": name, "uid": uid}}
-        if pod is not None:
-            bound["pod"] = {"name": pod[0], "uid": pod[1]}
+        about: dict[str, Any] = {"namespace": namespace, "serviceaccount": {"name": name, "uid": uid}}
+        for kind, (bound_name, bound_uid) in (bound or {}).items():
+            about[kind] = {"name": bound_name, **({"uid": bound_uid} if bound_uid else {})}
         claims = {
             "aud": list(audiences) or [ISSUER],
             "exp": issued + seconds,
             "iat": issued,
             "iss": ISSUER,
             "jti": str(uuid.uuid4()),
-            "kubernetes.io": bound,
+            "kubernetes.io": about,
             "nbf": issued,
             "sub": f"system:serviceaccount:{namespace}:{name}",
         }

@@ -6,12 +6,13 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from http_server import ApiServer, Client, running
+from http_server import ApiServer, Client, config_map, pod, running
 
 from labsupport.embedded import resources
 from labsupport.embedded.http.negotiation import Form, negotiate
 from labsupport.embedded.objects import uid_of
-from labsupport.embedded.resources import SERVICE_ACCOUNTS
+from labsupport.embedded.registry import DeleteOptions
+from labsupport.embedded.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS, Resource
 
 
 @pytest.fixture
@@ -156,7 +157,7 @@ async def test_a_token_dies_with_its_account(api: ApiServer, call: Client) -> No
     headers = bearer(api)
     api.registry.delete(SERVICE_ACCOUNTS, "default", "default")
     code, status = await call("GET", "/apis", anonymous=True, headers=headers)
-    assert code == 401 and "service account" in status["message"]
+    assert code == 401 and "ServiceAccount" in status["message"]
 
 
 async def test_a_token_is_issued_on_request(api: ApiServer, call: Client) -> None:
@@ -170,6 +171,69 @@ async def test_a_token_is_issued_on_request(api: ApiServer, call: Client) -> Non
     assert (code, review["status"]["userInfo"]["username"]) == (201, "system:serviceaccount:default:default")
     code, status = await call("POST", path, {"spec": {"expirationSeconds": 1}})
     assert code == 422 and "10 minutes" in status["message"]
+
+
+@pytest.mark.parametrize("resource", [PODS, SECRETS, NODES], ids=lambda resource: resource.kind)
+async def test_a_token_ends_with_what_it_is_bound_to(api: ApiServer, call: Client, resource: Resource) -> None:
+    made = {PODS: pod("it"), SECRETS: config_map("it") | {"data": {}}, NODES: {"metadata": {"name": "it"}}}[resource]
+    namespace = "default" if resource.namespaced else ""
+    options = [f"--bound-object-kind={resource.kind}", "--bound-object-name=it"]
+    code, _, err = await api.kubectl("create", "token", "default", *options)
+    assert (code, err) == (1, f'error: failed to create token: {resource.plural} "it" not found\n')
+    api.registry.create(resource, made)
+    code, token, err = await api.kubectl("create", "token", "default", *options)
+    assert code == 0, err
+    bearing = {"anonymous": True, "headers": {"Authorization": f"Bearer {token.strip()}"}}
+    assert (await call("GET", "/apis", **bearing))[0] == 200
+    review = {"spec": {"token": token.strip()}}
+    _, found = await call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review)
+    assert found["status"]["authenticated"]
+    api.registry.delete(resource, namespace, "it", DeleteOptions(grace_seconds=0))
+    assert (await call("GET", "/apis", **bearing))[0] == 401
+    api.registry.create(resource, made)  # of the same name, and another
+    code, status = await call("GET", "/apis", **bearing)
+    assert (code, status["message"]) == (401, f"Unauthorized: the token's {resource.kind} does not exist any more")
+    _, found = await call("POST", "/apis/authentication.k8s.io/v1/tokenreviews", review)
+    assert "authenticated" not in found["status"] and resource.kind in found["status"]["error"]
+
+
+async def test_a_pods_token_tells_its_node_and_outlives_it(api: ApiServer, call: Client) -> None:
+    node = api.registry.create(NODES, {"metadata": {"name": "lab-worker"}})
+    api.registry.create(PODS, pod("it"))
+    _, token, _ = await api.kubectl("create", "token", "default", "--bound-object-kind=Pod", "--bound-object-name=it")
+    api.registry.delete(NODES, "", "lab-worker")
+    bearing = {"anonymous": True, "headers": {"Authorization": f"Bearer {token.strip()}"}}
+    _, review = await call("POST", "/apis/authentication.k8s.io/v1/selfsubjectreviews", {}, **bearing)
+    extra = review["status"]["userInfo"]["extra"]
+    assert extra["authentication.kubernetes.io/node-name"] == ["lab-worker"]
+    assert extra["authentication.kubernetes.io/node-uid"] == [uid_of(node)]
+
+
+async def test_what_a_finalizer_holds_carries_a_token_no_longer_than_a_minute(api: ApiServer, call: Client) -> None:
+    api.registry.create(SECRETS, config_map("it", finalizers=["example.com/hold"]) | {"data": {}})
+    options = ("--bound-object-kind=Secret", "--bound-object-name=it")
+    _, token, _ = await api.kubectl("create", "token", "default", *options)
+    bearing = {"anonymous": True, "headers": {"Authorization": f"Bearer {token.strip()}"}}
+    held = api.registry.delete(SECRETS, "default", "it")
+    assert (await call("GET", "/apis", **bearing))[0] == 200
+    held["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    assert (await call("GET", "/apis", **bearing))[0] == 401
+
+
+async def test_tokens_are_bound_to_nothing_else(api: ApiServer, call: Client) -> None:
+    path = "/api/v1/namespaces/default/serviceaccounts/default/token"
+    for api_version, kind, shown in (("v1", "ConfigMap", "/v1"), ("apps/v1", "Deployment", "apps/v1")):
+        reference = {"apiVersion": api_version, "kind": kind, "name": "it"}
+        code, status = await call("POST", path, {"spec": {"boundObjectRef": reference}})
+        assert (code, status["message"]) == (400, f"cannot bind token to object of type {shown}, Kind={kind}")
+    api.registry.create(SECRETS, config_map("it") | {"data": {}})
+    reference = {"apiVersion": "v1", "kind": "Secret", "name": "it", "uid": "another"}
+    code, status = await call("POST", path, {"spec": {"boundObjectRef": reference}})
+    assert (code, status["message"]) == (
+        409,
+        'Operation cannot be fulfilled on Secret "it": the UID in the bound object reference (another) does not match '
+        "the UID in record. The object might have been deleted and then recreated",
+    )
 
 
 async def test_access_reviews_tell_the_truth(api: ApiServer, call: Client) -> None:

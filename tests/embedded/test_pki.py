@@ -60,7 +60,7 @@ def test_the_server_certificate_names_every_address_of_the_api(pki: Pki) -> None
 
 
 def test_a_token_carries_its_account_and_pod(pki: Pki) -> None:
-    claims = pki.verify_token(pki.issue_token("ns", "default", "u1", seconds=60, pod=("web-0", "u2")))
+    claims = pki.verify_token(pki.issue_token("ns", "default", "u1", seconds=60, bound={"pod": ("web-0", "u2")}))
     assert claims["sub"] == "system:serviceaccount:ns:default"
     assert claims["kubernetes.io"] == {
         "namespace": "ns",

@@ -6,7 +6,7 @@ import datetime as dt
 
 from aiohttp import web
 
-from labsupport.embedded import errors, field, schema
+from labsupport.embedded import errors, field, schema, token_binding
 from labsupport.embedded.errors import bad_request
 from labsupport.embedded.http import body, tracking, writing
 from labsupport.embedded.http.call import Call
@@ -116,29 +116,16 @@ async def token(call: Call) -> web.Response:
         why = f"may not specify a duration {limit}"
         tokens = Resource("authentication.k8s.io", "v1", "tokenrequests", "TokenRequest")
         raise errors.invalid(tokens, "", [field.invalid("spec.expirationSeconds", seconds, why)])
-    bound = spec.get("boundObjectRef")
-    pod = _bound_pod(call, bound) if bound else None
-    issued = call.services.pki.issue_token(
-        namespace(call), name_of(account), uid_of(account), [str(a) for a in audiences], seconds, pod
-    )
+    reference = spec.get("boundObjectRef")
+    where, name = namespace(call), call.target.name
+    bound = token_binding.to_object(call.registry, where, name, reference) if reference else None
+    issued = call.services.pki.issue_token(where, name, uid_of(account), [str(a) for a in audiences], seconds, bound)
     expires = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=seconds)
     reply = {
         "apiVersion": "authentication.k8s.io/v1",
         "kind": "TokenRequest",
-        "metadata": {"name": name_of(account), "namespace": namespace(call)},
+        "metadata": {"name": name, "namespace": where, "creationTimestamp": now()},
         "spec": {**spec, "audiences": audiences, "expirationSeconds": seconds},
         "status": {"token": issued, "expirationTimestamp": expires.strftime("%Y-%m-%dT%H:%M:%SZ")},
     }
     return json_response(reply, 201)
-
-
-def _bound_pod(call: Call, reference: JSON) -> tuple[str, str]:
-    if reference.get("kind") != "Pod":
-        raise bad_request("cannot bind token for object: the embedded cluster binds tokens to pods only")
-    pod = call.registry.get(PODS, namespace(call), str(reference.get("name", "")))
-    if pod["spec"].get("serviceAccountName") != call.target.name:
-        account = f'serviceaccount "{call.target.name}"'
-        raise bad_request(f"cannot bind token for {account} to pod running with different serviceaccount name.")
-    if reference.get("uid") not in (None, "", uid_of(pod)):
-        raise errors.conflict(PODS, name_of(pod), f"the UID in the bound object reference ({reference['uid']}) differs")
-    return name_of(pod), uid_of(pod)

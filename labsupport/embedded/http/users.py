@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from labsupport.embedded import token_binding
 from labsupport.embedded.errors import ApiError, unauthorized
-from labsupport.embedded.objects import uid_of
 from labsupport.embedded.pki import ISSUER, InvalidToken
 from labsupport.embedded.rbac.attributes import AUTHENTICATED, User, account_groups
-from labsupport.embedded.resources import PODS, SERVICE_ACCOUNTS
 
 if TYPE_CHECKING:
     from aiohttp import web
@@ -57,19 +56,9 @@ def service_account(token: str, registry: Registry, pki: Pki, audience: str = IS
         namespace, account = bound["namespace"], bound["serviceaccount"]
     except (InvalidToken, KeyError) as error:
         raise unauthorized() from error
-    found = registry.find(SERVICE_ACCOUNTS, namespace, account["name"])
-    if found is None or uid_of(found) != account["uid"]:
-        raise _invalid_token("service account")
-    extra = {"authentication.kubernetes.io/credential-id": [f"JTI={claims['jti']}"]}
-    if pod := bound.get("pod"):
-        running = registry.find(PODS, namespace, pod["name"])
-        if running is None or uid_of(running) != pod["uid"]:
-            raise _invalid_token("pod")
-        extra["authentication.kubernetes.io/pod-name"] = [pod["name"]]
-        extra["authentication.kubernetes.io/pod-uid"] = [pod["uid"]]
+    if gone := token_binding.ended(registry, bound):
+        raise ApiError(401, "Unauthorized", f"Unauthorized: the token's {gone} does not exist any more")
+    credential = {"authentication.kubernetes.io/credential-id": [f"JTI={claims['jti']}"]}
+    extra = credential | token_binding.user_extra(bound)
     groups = (*account_groups(namespace), AUTHENTICATED)
     return User(claims["sub"], groups, account["uid"], extra)
-
-
-def _invalid_token(gone: str) -> ApiError:
-    return ApiError(401, "Unauthorized", f"Unauthorized: the token's {gone} does not exist any more")

@@ -45,6 +45,7 @@ from labsupport.embedded.resources import (
     SECRETS,
     SERVICE_ACCOUNTS,
 )
+from labsupport.embedded.token_binding import Binding, to_pod
 
 if TYPE_CHECKING:
     from labsupport.embedded.node.runtime import Runtime
@@ -54,8 +55,8 @@ log = logging.getLogger(__name__)
 
 SHUTDOWN_SECONDS = 2.0  # that containers get to end in when the daemon stops
 
-# (namespace, service account, its uid, audiences, seconds, (pod name, pod uid)) -> token
-IssueToken = Callable[[str, str, str, list[str], int, tuple[str, str]], str]
+# (namespace, service account, its uid, audiences, seconds, what it is bound to) -> token
+IssueToken = Callable[[str, str, str, list[str], int, Binding], str]
 
 
 class NodeAgent:
@@ -213,7 +214,7 @@ class NodeAgent:
         if account is None:
             raise VolumeError(f'failed to fetch token: serviceaccounts "{name}" not found')
         audiences = [audience] if audience else []
-        return self._issue_token(namespace, name, uid_of(account), audiences, seconds, (name_of(pod), uid_of(pod)))
+        return self._issue_token(namespace, name, uid_of(account), audiences, seconds, to_pod(self._registry, pod))
 
     # ------------------------------------------------------------------ PodRuntime
 
