@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from control_plane import NAMESPACE, ControlPlane
+from custom_objects import NAME as CRON_TABS
+from custom_objects import cron_tab, definition, establish, version
 from workload_objects import deployment, replica_set, stateful_set
 
 from labsupport.embedded.controllers.deployment import DeploymentController
@@ -112,14 +114,62 @@ async def test_pods_without_a_controller_are_named_in_an_event() -> None:
     assert "were found to be unmanaged" in plane.events("web", "UnmanagedPods")[0]
 
 
-async def test_an_owner_without_a_scale_fails_the_sync_and_allows_nothing() -> None:
+@pytest.mark.parametrize(
+    ("api_version", "kind", "message"),
+    [
+        ("example.com/v1", "Thing", 'no matches for kind "Thing" in version "example.com/v1"'),
+        ("batch/v1", "Job", "jobs.batch does not implement the scale subresource"),
+        ("apps/v1", "StatefulSet", 'found no controllers for pod "a"'),  # it is gone
+    ],
+)
+async def test_an_owner_without_a_scale_fails_the_sync_and_allows_nothing(
+    api_version: str, kind: str, message: str
+) -> None:
     plane = ControlPlane(DisruptionController)
-    owner = {"apiVersion": "example.com/v1", "kind": "Thing", "name": "x", "uid": "1", "controller": True}
+    owner = {"apiVersion": api_version, "kind": kind, "name": "x", "uid": "1", "controller": True}
     plane.pod("a", labels={"app": "web"}, owners=[owner])
     budget(plane, maxUnavailable=1)
     failed = condition({"status": status(plane)}, "DisruptionAllowed")
     assert failed is not None
-    assert (failed["reason"], failed["message"]) == ("SyncFailed", 'found no controllers for pod "a"')
+    assert (failed["reason"], failed["message"]) == ("SyncFailed", message)
+
+
+def crontab_with_pods(plane: ControlPlane, crd: JSON, number: int, **spec: Any) -> None:
+    resource = establish(plane.registry, crd)
+    made = plane.registry.create(resource, cron_tab("tab", NAMESPACE, **spec))
+    owner = {"apiVersion": resource.api_version, "kind": "CronTab", "name": "tab", "uid": made["metadata"]["uid"]}
+    for n in range(number):
+        plane.pod(f"tab-{n}", labels={"app": "web"}, owners=[{**owner, "controller": True}])
+        plane.run(f"tab-{n}", f"10.244.1.{n + 2}")
+
+
+async def test_pods_of_a_custom_resource_count_by_its_scale() -> None:
+    plane = ControlPlane(DisruptionController)
+    crontab_with_pods(plane, definition(), 2, replicas=4)
+    budget(plane, maxUnavailable="50%")
+    assert counts(plane) == (4, 2, 2, 0)
+    plane.registry.modify(
+        plane.registry.served.named(CRON_TABS), NAMESPACE, "tab", lambda new: new["spec"].update(replicas=2)
+    )
+    assert counts(plane) == (4, 2, 2, 0)  # not followed
+    plane.registry.delete(PODS, NAMESPACE, "tab-1")
+    assert counts(plane) == (2, 1, 1, 0)
+
+
+async def test_pods_of_a_custom_resource_without_scale_are_not_counted() -> None:
+    plane = ControlPlane(DisruptionController)
+    crontab_with_pods(plane, definition(version()), 1)
+    budget(plane, maxUnavailable=1)
+    failed = condition({"status": status(plane)}, "DisruptionAllowed")
+    assert failed is not None and failed["message"] == f"{CRON_TABS} does not implement the scale subresource"
+
+
+async def test_a_replica_set_whose_deployment_is_gone_counts_itself() -> None:
+    plane = ControlPlane(DeploymentController, ReplicaSetController, DisruptionController)
+    workload(plane, DEPLOYMENTS, deployment(3), 3)
+    plane.registry.delete(DEPLOYMENTS, NAMESPACE, "web")  # nobody collects what it leaves
+    budget(plane, maxUnavailable=1)
+    assert counts(plane) == (3, 2, 3, 1)
 
 
 @pytest.mark.parametrize(("selector", "number"), [({}, 1), ({"matchLabels": {"app": "other"}}, 0)])

@@ -11,8 +11,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from labsupport.embedded.controllers.controller import Controller
+from labsupport.embedded.errors import ApiError
 from labsupport.embedded.kinds.poddisruptionbudgets import SYNC_FAILED, selects, set_allowed_condition
 from labsupport.embedded.kinds.printing import format_selector
+from labsupport.embedded.kinds.scaling import scale_of
 from labsupport.embedded.objects import (
     JSON,
     clone,
@@ -33,7 +35,6 @@ from labsupport.embedded.resources import (
     PODS,
     REPLICA_SETS,
     STATEFUL_SETS,
-    find_kind,
 )
 
 if TYPE_CHECKING:
@@ -64,7 +65,10 @@ class DisruptionController(Controller):
         self._events = EventRecorder(registry, "controllermanager")
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
-        """Budgets, their pods, and the sizes of what makes the pods."""
+        """Budgets, their pods, and the sizes of what makes the pods.
+
+        Custom resources are not followed, as upstream: when their size changes, so do their pods.
+        """
         scales = dict.fromkeys(_SCALED, self._on_scale)
         return {POD_DISRUPTION_BUDGETS: self.own_key, PODS: self._on_pod, **scales}
 
@@ -131,26 +135,44 @@ class DisruptionController(Controller):
             if controller_of(pod) is None:
                 unmanaged = True
                 continue
-            owner = self._scaled_owner(pod)
-            if owner is None:
+            reference = controller_of(self._replica_set_of_a_deployment(pod) or pod)
+            scale = self._scale(reference, namespace_of(pod)) if reference else None
+            if scale is None:
                 raise CannotCount(f'found no controllers for pod "{name_of(pod)}"')
-            scales[uid_of(owner)] = _replicas(owner)
+            scales[uid_of(scale)] = _replicas(scale)
         if unmanaged:
             text = _UNMANAGED.format(format_selector(budget["spec"].get("selector")))
             self._events.event(budget, "Warning", "UnmanagedPods", text)
         return sum(scales.values())
 
-    def _scaled_owner(self, obj: JSON) -> JSON | None:
-        """The Deployment, StatefulSet or lone ReplicaSet at the end of the controller references."""
+    def _replica_set_of_a_deployment(self, pod: JSON) -> JSON | None:
+        """The pod's ReplicaSet, if a Deployment that is there controls it."""
+        found = self._controller(pod, REPLICA_SETS)
+        return found if found and self._controller(found, DEPLOYMENTS) else None
+
+    def _controller(self, obj: JSON, resource: Resource) -> JSON | None:
+        """The controller of an object, if it is one of the resource's objects."""
         reference = controller_of(obj)
-        resource = find_kind(reference["apiVersion"], reference["kind"]) if reference else None
-        if reference is None or resource not in _SCALED:
+        if reference is None or (reference["apiVersion"], reference["kind"]) != (resource.api_version, resource.kind):
             return None
-        owner = self.registry.find(resource, namespace_of(obj), reference["name"])
+        found = self.registry.find(resource, namespace_of(obj), reference["name"])
+        return found if found and uid_of(found) == reference["uid"] else None
+
+    def _scale(self, reference: JSON, namespace: str) -> JSON | None:
+        """The Scale of a controller of any kind, None when it is gone (getScaleController). Raises CannotCount."""
+        version, kind = reference["apiVersion"], reference["kind"]
+        resource = self.registry.served.find_kind(version, kind)
+        if resource is None:
+            raise CannotCount(f'no matches for kind "{kind}" in version "{version}"')
+        if "scale" not in resource.subresources:
+            raise CannotCount(f"{resource.qualified} does not implement the scale subresource")
+        owner = self.registry.find(resource, namespace if resource.namespaced else "", reference["name"])
         if owner is None or uid_of(owner) != reference["uid"]:
             return None
-        above = controller_of(owner) if resource == REPLICA_SETS else None
-        return self._scaled_owner(owner) if above and above["kind"] == DEPLOYMENTS.kind else owner
+        try:
+            return scale_of(owner, self.registry.kind(resource).scale_paths)
+        except ApiError as error:  # a custom resource without the field that its definition names
+            raise CannotCount(str(error)) from error
 
     def _disrupted(self, budget: JSON, pods: list[JSON]) -> tuple[dict[str, str], float | None]:
         """The evictions that were granted and not seen yet, and the seconds until the first of them lapses."""
