@@ -274,6 +274,10 @@ async def test_scale_reads_and_writes_replicas(call: Client) -> None:
         code, scale = await call("PATCH", f"{SETS}/web/scale", {"spec": {"replicas": 2}}, headers=headers)
         assert (code, scale["spec"]) == (200, {"replicas": 2})
     assert (await call("GET", f"{SETS}/web"))[1]["spec"]["replicas"] == 2
+    as_table = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io"}
+    _, table = await call("GET", f"{SETS}/web/scale", headers=as_table)
+    assert [column["name"] for column in table["columnDefinitions"]] == ["Name", "Desired", "Available", "Age"]
+    assert table["rows"][0]["cells"][:3] == ["web", 2, 0]
 
 
 async def test_binding_assigns_a_pod_once(api: ApiServer, call: Client) -> None:

@@ -8,16 +8,18 @@ from aiohttp import web
 
 from labsupport.embedded import errors, field, schema, token_binding
 from labsupport.embedded.errors import bad_request
-from labsupport.embedded.http import body, tracking, writing
+from labsupport.embedded.http import body, representation, tracking, writing
 from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.negotiation import negotiate
 from labsupport.embedded.http.options import WriteOptions
 from labsupport.embedded.http.reading import answer, namespace
 from labsupport.embedded.http.responses import json_response, success
+from labsupport.embedded.kinds.scales import ScaleKind
 from labsupport.embedded.kinds.scaling import SCALES, apply_scale, scale_of
 from labsupport.embedded.objects import JSON, clone, name_of, now, uid_of
 from labsupport.embedded.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Resource
 
+_SCALE_KIND = ScaleKind()
 _TOKEN_SECONDS = 3600
 _SHORTEST_TOKEN = 600  # seconds, as upstream's validation of TokenRequestSpec
 _LONGEST_TOKEN = 1 << 32
@@ -59,7 +61,11 @@ def _write_scale(call: Call, scale: JSON, options: WriteOptions, type_name: str)
 
 def _scale_answer(call: Call, obj: JSON) -> web.Response:
     form = negotiate(call.request.headers.get("Accept", ""))
-    return json_response(scale_of(obj, call.kind.scale_paths), yaml_form=form.is_yaml)
+    scale = scale_of(obj, call.kind.scale_paths)
+    if form.shown_as:
+        include = representation.include_object_of(call.request.query.get("includeObject"))
+        scale = representation.show(scale, _SCALE_KIND, form, include)
+    return json_response(scale, yaml_form=form.is_yaml)
 
 
 async def bind(call: Call) -> web.Response:

@@ -1,0 +1,22 @@
+"""Scale: how a workload's number of replicas is printed (upstream: printScale of pkg/printers/internalversion)."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from labsupport.embedded.kinds.kind import Column, Kind
+from labsupport.embedded.kinds.printing import age
+from labsupport.embedded.kinds.scaling import SCALES
+from labsupport.embedded.objects import JSON
+from labsupport.embedded.resources import Resource
+
+
+class ScaleKind(Kind):
+    """A workload seen as a number of replicas; it is shown, never stored."""
+
+    resource: ClassVar[Resource] = SCALES
+    columns = (Column("Name"), Column("Desired", "integer"), Column("Available", "integer"), Column("Age"))
+
+    def cells(self, obj: JSON) -> list[Any]:
+        """Name, desired, available, age."""
+        return [obj["metadata"]["name"], obj["spec"]["replicas"], obj["status"]["replicas"], age(obj)]
