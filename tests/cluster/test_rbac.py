@@ -181,7 +181,9 @@ def test_traefik_serves_an_ingress_once_its_account_may_watch(namespace: Namespa
         namespace.kubectl("create", "rolebinding", role, f"--role={role}", f"--serviceaccount={name}:traefik")
     namespace.wait("ingress/web", "jsonpath={.status.loadBalancer.ingress[0].ip}=172.18.0.3", seconds=40)
     address = namespace.get("pod/traefik")["status"]["podIP"]
-    assert namespace.sh("web", f"curl -sS --max-time 10 -H 'Host: a.example' http://{address}:8000/") == "web\n"
+    # Traefik writes the status first and serves the route afterwards, up to providersThrottleDuration (2 s) later.
+    retry = "--fail --retry 20 --retry-delay 1 --retry-max-time 20 --retry-all-errors"
+    assert namespace.sh("web", f"curl -sS {retry} -H 'Host: a.example' http://{address}:8000/ 2>/dev/null") == "web\n"
 
 
 def test_a_policy_is_stored(namespace: Namespace) -> None:
