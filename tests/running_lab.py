@@ -19,6 +19,11 @@ BIN = Path(sys.executable).parent
 SECONDS = 30  # the longest that a test waits for anything
 
 
+def kubectl_environment(kubeconfig: Path | str, cache: Path | str) -> dict[str, str]:
+    """The environment of a kubectl that reads and writes nothing of the user's own: no file of `~/.kube`."""
+    return {**os.environ, "KUBECONFIG": str(kubeconfig), "KUBECACHEDIR": str(cache), "KUBERC": "off"}
+
+
 class RunningLab:
     """One lab in `state`, driven by the commands that a learner types."""
 
@@ -29,9 +34,8 @@ class RunningLab:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of this lab's commands: nothing of the user's own cluster in it."""
-        kept = {k: v for k, v in os.environ.items() if k not in ("CLUSTER", "KUBECONFIG")}
-        own = {"LAB_STATE": str(self.state), "KUBECONFIG": str(self.kubeconfig), "CLUSTER": "embedded"}
-        return {**kept, **own, "KUBECACHEDIR": str(self.state / "kubectl-cache")}
+        own = {"LAB_STATE": str(self.state), "CLUSTER": "embedded"}
+        return {**kubectl_environment(self.kubeconfig, self.state / "kubectl-cache"), **own}
 
     def lab(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `lab`; the caller looks at the exit code."""

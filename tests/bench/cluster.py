@@ -8,6 +8,7 @@ import json
 import math
 import os
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from typing import Any
 import kubernetes
 from urllib3 import BaseHTTPResponse
 
-from tests.running_lab import BIN, RunningLab
+from tests.running_lab import BIN, RunningLab, kubectl_environment
 
 JSON = dict[str, Any]
 MERGE_PATCH = "application/merge-patch+json"
@@ -30,6 +31,7 @@ class Cluster:
     def __init__(self, kubeconfig: Path, lab: RunningLab | None = None) -> None:
         self.kubeconfig = kubeconfig
         self.lab = lab
+        self._cache = tempfile.TemporaryDirectory(prefix="bench-kubectl-")
         client = kubernetes.config.new_client_from_config(config_file=str(kubeconfig))
         self._host = client.configuration.host
         self._pool = client.rest_client.pool_manager
@@ -98,7 +100,7 @@ class Cluster:
     def sh(self, namespace: str, pod: str, script: str) -> str:
         """What a shell script prints in a pod. Raises RuntimeError when it fails."""
         command = [str(BIN / "kubectl"), "-n", namespace, "exec", pod, "--", "sh", "-c", script]
-        environment = {**os.environ, "KUBECONFIG": str(self.kubeconfig)}
+        environment = kubectl_environment(self.kubeconfig, self._cache.name)
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
         if done.returncode:
             raise RuntimeError(f"in {pod}: {done.stderr.strip()}")

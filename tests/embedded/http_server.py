@@ -6,15 +6,14 @@ import asyncio
 import contextlib
 import functools
 import json
-import os
 import socket
 import ssl
-import sys
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import aiohttp
+from running_lab import BIN, kubectl_environment
 
 from labsupport.embedded.errors import bad_request
 from labsupport.embedded.http.app import SERVICES, create_app
@@ -27,7 +26,6 @@ from labsupport.embedded.registry import Registry
 from labsupport.embedded.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS
 from labsupport.embedded.store import Store
 
-KUBECTL = Path(sys.executable).parent / "kubectl"
 SECONDS = 20.0  # the longest that a test waits for anything
 
 
@@ -173,7 +171,7 @@ class ApiServer:
         self.running = {"controller-manager": True, "scheduler": True}
         self.kubeconfig = directory / "kubeconfig"
         self.kubeconfig.write_text(json.dumps(pki.kubeconfig(self.url, "lab")))
-        self._home = directory / "home"
+        self._cache = directory / "kubectl-cache"
         self.client: Client
         self.server: Server
         self.services: Any = None
@@ -189,9 +187,9 @@ class ApiServer:
     async def start_kubectl(self, *arguments: str) -> asyncio.subprocess.Process:
         """Start kubectl."""
         pipe = asyncio.subprocess.PIPE
-        environment = {**os.environ, "HOME": str(self._home), "KUBECONFIG": str(self.kubeconfig)}
+        environment = kubectl_environment(self.kubeconfig, self._cache)
         return await asyncio.create_subprocess_exec(
-            str(KUBECTL), *arguments, stdin=pipe, stdout=pipe, stderr=pipe, env=environment
+            str(BIN / "kubectl"), *arguments, stdin=pipe, stdout=pipe, stderr=pipe, env=environment
         )
 
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 import base64
 import http.server
 import json
-import shutil
+import os
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from running_lab import BIN, kubectl_environment
 
 from labsupport.embedded import openapi, resources, schema
 from labsupport.embedded.definitions import definitions
@@ -285,11 +285,8 @@ def server() -> Iterator[str]:
 
 
 def test_kubectl_explain_prints_the_descriptions(server: str, tmp_path: Path) -> None:
-    kubectl = shutil.which("kubectl", path=str(Path(sys.executable).parent)) or shutil.which("kubectl")
-    if kubectl is None:
-        pytest.skip("kubectl is not installed")
-    command = [kubectl, "--server", server, "--cache-dir", str(tmp_path), "explain", "sts.spec.updateStrategy"]
-    environment = {"HOME": str(tmp_path), "KUBECONFIG": "/dev/null", "PATH": "/usr/bin:/bin"}
+    command = [BIN / "kubectl", "--server", server, "explain", "sts.spec.updateStrategy"]
+    environment = kubectl_environment(os.devnull, tmp_path)
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr
     assert "FIELD: updateStrategy <StatefulSetUpdateStrategy>" in done.stdout

@@ -15,7 +15,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import kubernetes
-from running_lab import BIN, SECONDS
+from running_lab import BIN, SECONDS, kubectl_environment
 
 from facts.api_port import ApiPort
 
@@ -144,8 +144,8 @@ class ListeningProxy:
 
     @property
     def environment(self) -> dict[str, str]:
-        """kubectl's: with nothing of the user's own cluster."""
-        return {**os.environ, "KUBECONFIG": os.devnull, "KUBECACHEDIR": os.devnull}
+        """kubectl's: it asks anew each time."""
+        return kubectl_environment(os.devnull, os.devnull)
 
     def python_client(self) -> kubernetes.client.ApiClient:
         """The official Python client against the proxy."""
