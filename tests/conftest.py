@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import signal
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
+    from http_server import ApiServer, Client
     from kind_machine import Machine
     from running_lab import RunningLab
 
@@ -88,3 +89,18 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine
     from kind_machine import prepared
 
     yield from prepared(tmp_path, monkeypatch)
+
+
+@pytest.fixture
+async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
+    """An API server in this process, with a fake node behind it."""
+    from http_server import running
+
+    async with running(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def call(api: ApiServer) -> Client:
+    """Requests to that server."""
+    return api.client

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from http_server import ApiServer, config_map, running
+from http_server import ApiServer, config_map
 
 from labsupport.embedded.objects import JSON
 from labsupport.embedded.resources import CONFIG_MAPS, DEPLOYMENTS
@@ -25,12 +23,6 @@ spec:
     metadata: {labels: {app: web}}
     spec: {containers: [{name: main, image: "nginx:1"}]}
 """
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
-    async with running(tmp_path) as server:
-        yield server
 
 
 async def apply(api: ApiServer, data: JSON, manager: str = "me", query: str = "", **more: Any) -> tuple[int, Any]:

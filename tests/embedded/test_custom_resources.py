@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 from control_plane import NAMESPACE, ControlPlane
 from custom_objects import GROUP, NAME, SCHEMA, cron_tab, definition, establish, full_version, version
-from http_server import ApiServer, Client, running
+from http_server import ApiServer, Client
 
 from labsupport.embedded import served_kinds
 from labsupport.embedded.controllers.custom_resource_definitions import CustomResourceDefinitionController
@@ -45,15 +45,10 @@ ANY_SCHEMA: JSON = {"type": "object", "x-kubernetes-preserve-unknown-fields": Tr
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
-    async with running(tmp_path) as server:
-        establish(server.registry, definition())
-        yield server
-
-
-@pytest.fixture
-def call(api: ApiServer) -> Client:
-    return api.client
+def api(api: ApiServer) -> ApiServer:
+    """With the definition of the CronTabs."""
+    establish(api.registry, definition())
+    return api
 
 
 def open_version(name: str, **more: Any) -> JSON:

@@ -2,21 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from http_server import ApiServer, pod, run_pod, running
+from http_server import ApiServer, pod, run_pod
 
 from labsupport.embedded.objects import JSON, condition
 from labsupport.embedded.resources import NODES, POD_DISRUPTION_BUDGETS, PODS
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
-    async with running(tmp_path) as server:
-        yield server
 
 
 def web_pod(api: ApiServer, name: str, *, ready: bool = True) -> JSON:

@@ -2,28 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from pathlib import Path
-
 import pytest
-from http_server import ApiServer, Client, config_map, pod, running
+from http_server import ApiServer, Client, config_map, pod
 
 from labsupport.embedded import resources
 from labsupport.embedded.http.negotiation import Form, negotiate
 from labsupport.embedded.objects import uid_of
 from labsupport.embedded.registry import DeleteOptions
 from labsupport.embedded.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS, Resource
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
-    async with running(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def call(api: ApiServer) -> Client:
-    return api.client
 
 
 def bearer(api: ApiServer, seconds: int = 600) -> dict[str, str]:

@@ -4,23 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import kubernetes
 import pytest
-from http_server import SECONDS, ApiServer, config_map, pod, run_pod, running
+from http_server import SECONDS, ApiServer, config_map, pod, run_pod
 from kubernetes.stream import stream
 
 from labsupport.embedded.resources import CONFIG_MAPS, PODS, STATEFUL_SETS
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
-    async with running(tmp_path) as server:
-        yield server
-
 
 STATEFUL_SET = """
 apiVersion: apps/v1

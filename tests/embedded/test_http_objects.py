@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import orjson
 import pytest
-from http_server import ApiServer, Client, config_map, pod, run_pod, running
+from http_server import ApiServer, Client, config_map, pod, run_pod
 
 from labsupport.embedded.objects import is_condition_true
 from labsupport.embedded.resources import CONFIG_MAPS, PODS, REPLICA_SETS
@@ -17,17 +15,6 @@ from labsupport.embedded.resources import CONFIG_MAPS, PODS, REPLICA_SETS
 MAPS = "/api/v1/namespaces/default/configmaps"
 SETS = "/apis/apps/v1/namespaces/default/replicasets"
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
-    async with running(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def call(api: ApiServer) -> Client:
-    return api.client
 
 
 def replica_set(name: str = "web", **spec: Any) -> dict[str, Any]:

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from http_server import ApiServer, Client, pod, run_pod, running
+from http_server import ApiServer, Client, pod, run_pod
 from multidict import CIMultiDict
 from rbac_objects import account, binding, group, role, rule, store, user
 
@@ -22,17 +20,6 @@ BINDINGS = f"{RBAC}/namespaces/default/rolebindings"
 SELF_REVIEWS = "/apis/authentication.k8s.io/v1/selfsubjectreviews"
 ANN = {"Impersonate-User": "ann"}
 DEFAULT_ACCOUNT = "system:serviceaccount:default:default"
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
-    async with running(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def call(api: ApiServer) -> Client:
-    return api.client
 
 
 def token(api: ApiServer, **options: Any) -> str:

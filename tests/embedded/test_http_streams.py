@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +17,11 @@ V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
-    async with running(tmp_path) as server:
-        run_pod(server.registry, pod("one"))
-        run_pod(server.registry, pod("two", "a", "b"))
-        yield server
-
-
-@pytest.fixture
-def call(api: ApiServer) -> Client:
-    return api.client
+def api(api: ApiServer) -> ApiServer:
+    """With two pods, of which one has two containers."""
+    run_pod(api.registry, pod("one"))
+    run_pod(api.registry, pod("two", "a", "b"))
+    return api
 
 
 async def test_a_log_is_text(call: Client) -> None:

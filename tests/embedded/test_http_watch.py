@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +17,6 @@ MAPS = "/api/v1/namespaces/default/configmaps"
 WATCH = f"{MAPS}?watch=true"
 TABLE = {"Accept": "application/json;as=Table;v=v1;g=meta.k8s.io,application/json"}
 WATCH_LIST = "sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
-    async with running(tmp_path) as server:
-        yield server
-
-
-@pytest.fixture
-def call(api: ApiServer) -> Client:
-    return api.client
 
 
 def make(api: ApiServer, name: str, **metadata: Any) -> JSON:

@@ -10,12 +10,11 @@ import re
 import struct
 import zlib
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import aiohttp
 import kubernetes
 import pytest
-from http_server import SECONDS, ApiServer, pod, run_pod, running
+from http_server import SECONDS, ApiServer, pod, run_pod
 from kubernetes.stream import portforward
 
 from labsupport.current.connection import Connection
@@ -43,16 +42,15 @@ async def _page(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
+async def api(api: ApiServer) -> AsyncIterator[ApiServer]:
     """A pod "one" that echoes on port 7 and serves a page on port 80."""
-    async with running(tmp_path) as server:
-        run_pod(server.registry, pod("one"))
-        listeners = {7: await asyncio.start_server(_echo, "127.0.0.1", 0)}
-        listeners[80] = await asyncio.start_server(_page, "127.0.0.1", 0)
-        server.runtime.listening = {port: s.sockets[0].getsockname()[1] for port, s in listeners.items()}
-        yield server
-        for listener in listeners.values():
-            listener.close()
+    run_pod(api.registry, pod("one"))
+    listeners = {7: await asyncio.start_server(_echo, "127.0.0.1", 0)}
+    listeners[80] = await asyncio.start_server(_page, "127.0.0.1", 0)
+    api.runtime.listening = {port: s.sockets[0].getsockname()[1] for port, s in listeners.items()}
+    yield api
+    for listener in listeners.values():
+        listener.close()
 
 
 @contextlib.asynccontextmanager

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
-from http_server import ApiServer, running
+from http_server import ApiServer
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,12 +15,6 @@ from labsupport.embedded.objects import JSON
 from labsupport.embedded.protobuf_decoding import NotServed, decode
 
 PROTOBUF = {"Content-Type": "application/vnd.kubernetes.protobuf"}
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
-    async with running(tmp_path) as server:
-        yield server
 
 
 def varint(value: int) -> bytes:
