@@ -10,9 +10,7 @@ import contextlib
 import time
 from typing import Any, Self
 
-from kubernetes.stream import stream
-
-from labsupport import kube, resp, scope
+from labsupport import pods, resp
 from labsupport.redirects import Unreachable
 
 # A byte says that the connection has come about. When the other side ends it, so does the program, and when this
@@ -81,18 +79,7 @@ class Connections:
 
     def _connect(self, node: str) -> Any:
         host, _, port = node.rpartition(":")
-        channel = stream(
-            kube.fresh_core().connect_get_namespaced_pod_exec,
-            self.pod,
-            scope.namespace(),
-            command=["bash", "-c", _SCRIPT, host, port],
-            stdin=True,
-            stdout=True,
-            stderr=True,
-            tty=False,
-            binary=True,
-            _preload_content=False,
-        )
+        channel = pods.open_exec(self.pod, ["bash", "-c", _SCRIPT, host, port], stdin=True, binary=True)
         self._open[node] = channel
         try:
             greeting = self._read(channel, time.monotonic() + self.timeout)

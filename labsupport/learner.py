@@ -49,11 +49,11 @@ def is_for_all(document: dict[str, Any]) -> bool:
 
 
 def adapted(document: dict[str, Any], live: dict[str, Any] | None, *, namespaced: bool) -> dict[str, Any]:
-    """A manifest as it is sent to a shared cluster, given the object that is there already (or None).
+    """A learner's own manifest as it is sent to a shared cluster, given the object that is there already (or None).
 
     Outside of namespaces it gets the learner's label. Raises LabError where the object there is somebody else's.
     """
-    if not prefix() or is_for_all(document):
+    if not prefix():
         return document
     metadata = live["metadata"] if live else {}
     if not namespaced:

@@ -30,7 +30,7 @@ def run(pod: str, command: str | Sequence[str], *, container: str = "", timeout:
     """
     argv = ["sh", "-c", command] if isinstance(command, str) else list(command)
     with readable():
-        channel = _exec(pod, argv, container)
+        channel = open_exec(pod, argv, container=container)
     try:
         channel.run_forever(timeout=timeout)
         out, err = channel.read_stdout(timeout=0), channel.read_stderr(timeout=0)
@@ -44,8 +44,11 @@ def run(pod: str, command: str | Sequence[str], *, container: str = "", timeout:
     return str(out).rstrip("\n")
 
 
-def _exec(pod: str, argv: Sequence[str], container: str) -> Any:
-    """An open exec channel, as the client's stream module makes it."""
+def open_exec(pod: str, argv: Sequence[str], *, container: str = "", stdin: bool = False, binary: bool = False) -> Any:
+    """A command that runs in a pod: the open channel (a WSClient) to its stdout, stderr and, with `stdin`, its stdin.
+
+    What comes is text, with `binary` bytes. Raises ApiException when the pod cannot run it.
+    """
     return stream(
         # The stream wrapper replaces the client's request method: a client of its own keeps the others whole.
         kube.fresh_core().connect_get_namespaced_pod_exec,
@@ -54,8 +57,9 @@ def _exec(pod: str, argv: Sequence[str], container: str) -> Any:
         command=argv,
         stdout=True,
         stderr=True,
-        stdin=False,
+        stdin=stdin,
         tty=False,
+        binary=binary,
         _preload_content=False,
         **({"container": container} if container else {}),
     )

@@ -6,16 +6,18 @@ node, and the claim of one could take the volume of the other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from labsupport import learner
 
 
-def own(document: dict[str, Any], claims: list[dict[str, Any]]) -> dict[str, Any]:
+def own(document: dict[str, Any], claims: Callable[[], list[dict[str, Any]]]) -> dict[str, Any]:
     """The volume as it is made on a shared cluster; unchanged on a cluster of one's own, and for other kinds.
 
-    `claims` are the chapter's claims. The volume is kept for the first that waits for one of its class, as an
-    administrator reserves a volume (kubernetes.io/docs: Persistent Volumes, Reserving a PersistentVolume).
+    `claims` lists the chapter's claims, and is asked where they matter only. The volume is kept for the first that
+    waits for one of its class, as an administrator reserves a volume (kubernetes.io/docs: Persistent Volumes,
+    Reserving a PersistentVolume).
     """
     mine = learner.prefix()
     if not mine or document["kind"] != "PersistentVolume":
@@ -25,7 +27,7 @@ def own(document: dict[str, Any], claims: list[dict[str, Any]]) -> dict[str, Any
         metadata["name"] = f"{mine}-{metadata['name']}"
     if "hostPath" in spec:
         spec["hostPath"] = {**spec["hostPath"], "path": f"{spec['hostPath']['path'].rstrip('/')}-{mine}"}
-    if "claimRef" not in spec and (waiting := [claim for claim in claims if _waits(claim, document)]):
+    if "claimRef" not in spec and (waiting := [claim for claim in claims() if _waits(claim, document)]):
         found = waiting[0]["metadata"]
         spec["claimRef"] = {"namespace": found["namespace"], "name": found["name"]}
     return {**document, "metadata": metadata, "spec": spec}

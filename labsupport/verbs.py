@@ -25,7 +25,7 @@ def apply(manifest: str | Path) -> None:
     """
     for obj in _documents(manifest):
         with errors.readable():
-            obj = _own(obj)
+            obj = shared_volume.own(obj, _claims)
             done = _apply_one(obj)
         print(f"{_reference(obj)} {done}")
 
@@ -141,11 +141,8 @@ def _reference(document: dict[str, Any]) -> str:
     return f"{kind}.{group}/{document['metadata']['name']}" if group else f"{kind}/{document['metadata']['name']}"
 
 
-def _own(document: dict[str, Any]) -> dict[str, Any]:
-    """The manifest; of a volume on a shared cluster, the learner's own one."""
-    if document["kind"] != "PersistentVolume" or not learner.prefix():
-        return document
-    return shared_volume.own(document, [claim.to_dict() for claim in objects("persistentvolumeclaims")])
+def _claims() -> list[dict[str, Any]]:
+    return [claim.to_dict() for claim in objects("persistentvolumeclaims")]
 
 
 def _create_for_all(resource: Any, document: dict[str, Any]) -> str:

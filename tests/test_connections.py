@@ -54,8 +54,7 @@ class Channel:
 def channels(monkeypatch: pytest.MonkeyPatch) -> deque[Any]:
     """The channels that will be opened, in this order."""
     waiting: deque[Any] = deque()
-    monkeypatch.setattr(connections, "stream", lambda *args, **options: waiting.popleft())
-    monkeypatch.setattr(connections.kube, "api_client", lambda: type("Client", (), {"configuration": None}))
+    monkeypatch.setattr(connections.pods, "open_exec", lambda *args, **options: waiting.popleft())
     scope.enter("chapter-09")
     return waiting
 

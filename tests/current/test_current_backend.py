@@ -118,8 +118,31 @@ print(lab.obj("pv/ann-made-by-hand").metadata.labels)
 """
 
 
+KIND = """
+lab.begin("01")
+lab.apply('''
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata: {name: routes.example.com}
+spec:
+  group: example.com
+  scope: Namespaced
+  names: {kind: Route, plural: routes}
+  versions: [{name: v1, served: true, storage: true, schema: {openAPIV3Schema: {type: object}}}]
+''')
+"""
+
+
 def namespaces(cluster: RunningLab) -> set[str]:
     return {n.metadata.name for n in cluster.core.list_namespace().items}
+
+
+def test_a_kind_is_for_all_learners_and_carries_no_ones_label(learners: list[Learner], cluster: RunningLab) -> None:
+    told = [learner.run(KIND).splitlines()[-1] for learner in learners]
+    made = "customresourcedefinition.apiextensions.k8s.io/routes.example.com"
+    assert told == [f"{made} created", f"{made} unchanged"]
+    found = json.loads(cluster.kubectl("get", "crd", "routes.example.com", "-o", "json"))["metadata"]
+    assert found.get("labels") is None
 
 
 def test_two_learners_use_one_node_port_and_reach_their_own_pods(learners: list[Learner], cluster: RunningLab) -> None:

@@ -53,12 +53,6 @@ def test_what_is_in_no_namespace_gets_the_learners_label() -> None:
     assert learner.adapted(volume(), made, namespaced=False) == made
 
 
-@pytest.mark.usefixtures("shared")
-def test_a_custom_kind_is_for_all_learners_and_carries_no_ones_label() -> None:
-    kind = {"kind": "CustomResourceDefinition", "metadata": {"name": "routes.example.com"}}
-    assert learner.is_for_all(kind) and learner.adapted(kind, None, namespaced=False) == kind
-
-
 def volume(**spec: Any) -> dict[str, Any]:
     path = {"path": "/tmp/data", "type": "DirectoryOrCreate"}
     return {
@@ -76,18 +70,18 @@ def claim(name: str, phase: str = "Pending", storage_class: str = "by-hand") -> 
 @pytest.mark.usefixtures("shared")
 def test_a_volume_on_a_shared_cluster_is_the_learners_by_name_directory_and_claim() -> None:
     claims = [claim("bound", "Bound"), claim("other", storage_class="fast"), claim("data-0"), claim("data-1")]
-    made = shared_volume.own(volume(), claims)
+    made = shared_volume.own(volume(), lambda: claims)
     assert made["metadata"]["name"] == "ann-disk"
     assert made["spec"]["hostPath"] == {"path": "/tmp/data-ann", "type": "DirectoryOrCreate"}
     assert made["spec"]["claimRef"] == {"namespace": "ann-chapter-03", "name": "data-0"}
-    assert "claimRef" not in shared_volume.own(volume(), [])["spec"]
+    assert "claimRef" not in shared_volume.own(volume(), list)["spec"]
     chosen = {"namespace": "ann-chapter-03", "name": "data-1"}
-    assert shared_volume.own(volume(claimRef=chosen), claims)["spec"]["claimRef"] == chosen
+    assert shared_volume.own(volume(claimRef=chosen), lambda: claims)["spec"]["claimRef"] == chosen
 
 
 def test_a_volume_on_a_cluster_of_ones_own_is_as_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_STATE", str(tmp_path))
-    assert shared_volume.own(volume(), [claim("data-0")]) == volume()
+    assert shared_volume.own(volume(), lambda: [claim("data-0")]) == volume()
 
 
 @pytest.mark.usefixtures("shared")
