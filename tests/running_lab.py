@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import os
+import random
 import ssl
 import subprocess
 import sys
@@ -15,6 +16,9 @@ from urllib.request import Request, urlopen
 
 import kubernetes
 
+from labsupport import ports
+from labsupport.embedded import launch_ports
+
 BIN = Path(sys.executable).parent
 SECONDS = 30  # the longest that a test waits for anything
 
@@ -22,6 +26,17 @@ SECONDS = 30  # the longest that a test waits for anything
 def kubectl_environment(kubeconfig: Path | str, cache: Path | str) -> dict[str, str]:
     """The environment of a kubectl that reads and writes nothing of the user's own: no file of `~/.kube`."""
     return {**os.environ, "KUBECONFIG": str(kubeconfig), "KUBECACHEDIR": str(cache), "KUBERC": "off"}
+
+
+def ports_far_from_others() -> launch_ports.Ports:
+    """Ports far from those that a lab takes when it starts, so that none takes them while they are not used."""
+    while True:
+        down = 100 * random.randrange(20, 90)
+        chosen = launch_ports.Ports(
+            ports.API_PORT + down, ports.DNS_NODE_PORT - down, {port: port - down for port in ports.NODE_PORTS}
+        )
+        if launch_ports.taken(chosen) is None:
+            return chosen
 
 
 class RunningLab:
@@ -36,6 +51,11 @@ class RunningLab:
         """The environment of this lab's commands: nothing of the user's own cluster in it."""
         own = {"LAB_STATE": str(self.state), "CLUSTER": "embedded"}
         return {**kubectl_environment(self.kubeconfig, self.state / "kubectl-cache"), **own}
+
+    def keep_ports(self) -> None:
+        """Before the first start: have ports that are still free when the lab was killed and is started again."""
+        self.state.mkdir(mode=0o700)
+        (self.state / launch_ports.RECORD).write_text(json.dumps(ports_far_from_others().to_json()))
 
     def lab(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `lab`; the caller looks at the exit code."""

@@ -206,6 +206,7 @@ def test_the_python_client_knows_the_new_kind(tabs: Namespace) -> None:
 def test_custom_resources_are_there_after_the_daemon_was_killed(tmp_path: Path) -> None:
     lab = RunningLab(tmp_path / "state")
     try:
+        lab.keep_ports()
         lab.up()
         install(lab)
         space = Namespace(lab, "default")

@@ -190,6 +190,7 @@ def test_a_watch_is_stopped_from_within(namespace: Namespace) -> None:
 
 def test_a_watch_from_before_the_clusters_memory_is_410(tmp_path: Path) -> None:
     lab = RunningLab(tmp_path / "state")
+    lab.keep_ports()
     lab.up()
     try:
         daemon = int(lab.status()["pid"])

@@ -96,6 +96,7 @@ def of_namespace(lab: RunningLab, name: str = "default") -> Namespace:
 
 
 def test_everything_is_there_again_after_the_daemon_was_killed_at_rest(lab: RunningLab) -> None:
+    lab.keep_ports()
     lab.up()
     space = of_namespace(lab)
     space.apply(service("db", port=6379, clusterIP="None"), workload("StatefulSet", "db", 3, valkey()))
@@ -162,6 +163,7 @@ def delete_half(space: Namespace) -> None:
 def test_what_was_begun_when_the_daemon_was_killed_is_finished(
     lab: RunningLab, action: Callable[[Namespace], None]
 ) -> None:
+    lab.keep_ports()
     lab.up()
     space = of_namespace(lab)
     space.apply(service("db", clusterIP="None"), workload("StatefulSet", "db", 3, shell()))
@@ -283,6 +285,7 @@ def refusal(done: subprocess.CompletedProcess[str]) -> str:
 
 
 def test_a_recorded_port_that_is_taken_is_named_with_what_to_do(lab: RunningLab) -> None:
+    lab.keep_ports()
     lab.up()
     status = lab.status()
     lab.kubectl("create", "-f", "-", stdin='{"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"kept"}}')
@@ -376,6 +379,7 @@ def test_a_disk_that_fills_up_is_named_and_the_cluster_goes_on_when_there_is_roo
 
 
 def test_a_damaged_store_is_named_with_what_to_do(lab: RunningLab) -> None:
+    lab.keep_ports()
     lab.up()
     old = Processes(lab)
     old.kill()

@@ -38,6 +38,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
     """A lab that may come to harm, with a namespace `hostile` for the writes and some that nobody writes to."""
     lab = RunningLab(tmp_path_factory.mktemp("hostile") / "state")
     try:
+        lab.keep_ports()
         lab.up()
         lab.core.create_namespace({"metadata": {"name": "hostile"}})
         space = Namespace(lab, "default")

@@ -29,18 +29,25 @@ NODES = (
 _addresses = (f"127.0.82.{n}" for n in count(1))
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_STREAM, host: str = "0.0.0.0") -> int:
+def free_port(kind: socket.SocketKind = socket.SOCK_STREAM) -> int:
     with socket.socket(socket.AF_INET, kind) as sock:
-        sock.bind((host, 0))
+        sock.bind(("0.0.0.0", 0))
         return int(sock.getsockname()[1])
 
 
-def bound_pair(number: int) -> tuple[socket.socket, socket.socket]:
-    """What the proxy inherits for a node port: TCP and UDP at one port of the host, not listening."""
-    pair = socket.socket(socket.AF_INET, socket.SOCK_STREAM), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    for sock in pair:
-        sock.bind(("127.0.0.1", number))
-    return pair
+def bound_pair() -> tuple[int, tuple[socket.socket, socket.socket]]:
+    """What the proxy inherits for a node port: TCP and UDP at one port of the host, not listening; and that port."""
+    while True:
+        number = free_port()
+        tcp, udp = socket.socket(socket.AF_INET, socket.SOCK_STREAM), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            tcp.bind(("127.0.0.1", number))  # by number: one that the kernel chose would be given back with listening
+            udp.bind(("127.0.0.1", number))
+        except OSError:  # somebody's by now
+            tcp.close()
+            udp.close()
+        else:
+            return number, (tcp, udp)
 
 
 class Pods:
@@ -295,8 +302,9 @@ async def test_external_traffic_policy_local_keeps_to_the_node(
 async def test_a_host_socket_listens_while_its_node_port_is_used(
     registry: Registry, pods: Pods, cluster_ip: str
 ) -> None:
-    address, node_port, host_port = await pods.start(), free_port(), free_port(host="127.0.0.1")
-    proxy = ServiceProxy(registry, {node_port: bound_pair(host_port)}, nodes=NODES)
+    address, node_port = await pods.start(), free_port()
+    host_port, inherited = bound_pair()
+    proxy = ServiceProxy(registry, {node_port: inherited}, nodes=NODES)
     await proxy.start()
     for _ in range(2):
         assert await is_refused("127.0.0.1", host_port)
@@ -313,8 +321,8 @@ async def test_a_host_socket_listens_while_its_node_port_is_used(
 
 async def test_udp_services(registry: Registry, pods: Pods, cluster_ip: str) -> None:
     address, node_port = await pods.start(udp=True), free_port(socket.SOCK_DGRAM)
-    host_port = free_port(socket.SOCK_DGRAM)
-    proxy = ServiceProxy(registry, {node_port: bound_pair(host_port)}, nodes=NODES)
+    host_port, inherited = bound_pair()
+    proxy = ServiceProxy(registry, {node_port: inherited}, nodes=NODES)
     await proxy.start()
     web_port = port(5353, "dns", "UDP", nodePort=node_port)
     add(

@@ -45,6 +45,7 @@ def forgetful(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forgetful]:
     """A lab that has forgotten its past, which the shared one does after some thousands of writes only."""
     lab = RunningLab(tmp_path_factory.mktemp("forgetful") / "state")
     try:
+        lab.keep_ports()
         lab.up()
         api = ApiPort(lab)
         first = api.ok("GET", path_of("configmaps"), limit=1)["metadata"]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import select
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
+from running_lab import ports_far_from_others
 
 from labsupport import paths, ports
 from labsupport.embedded import launch_ports
@@ -104,7 +104,7 @@ class Machine:
 
     def _write_config(self) -> None:
         """The course's configuration with ports that are free, kept for the lab behind the stand-in."""
-        chosen = _free_ports()
+        chosen = ports_far_from_others()
         (self.home / launch_ports.RECORD).write_text(json.dumps(chosen.to_json()))
         content = yaml.safe_load((paths.course_root() / "kind-config.yaml").read_text())
         content["networking"]["apiServerPort"] = chosen.api
@@ -112,17 +112,6 @@ class Machine:
             port = mapping["containerPort"]
             mapping["hostPort"] = chosen.dns if port == ports.DNS_NODE_PORT else chosen.node_ports[port]
         self.config.write_text(yaml.safe_dump(content))
-
-
-def _free_ports() -> launch_ports.Ports:
-    """Ports far from those that a lab takes when it starts, so that none takes them before they are used."""
-    while True:
-        down = 100 * random.randrange(20, 90)
-        chosen = launch_ports.Ports(
-            ports.API_PORT + down, ports.DNS_NODE_PORT - down, {port: port - down for port in ports.NODE_PORTS}
-        )
-        if launch_ports.taken(chosen) is None:
-            return chosen
 
 
 def prepared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Machine]:
