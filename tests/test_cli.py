@@ -8,13 +8,14 @@ import shutil
 import stat
 import subprocess
 import sys
+import webbrowser
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from running_lab import BIN, RunningLab
 
-from labsupport import cli
+from labsupport import cli, paths
 from labsupport.embedded import launch_search
 
 
@@ -28,6 +29,7 @@ def absent(tmp_path: Path) -> RunningLab:
 def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
     """A running lab for this module, which may be reset."""
     lab = RunningLab(tmp_path_factory.mktemp("cli") / "state")
+    lab.keep_ports()
     lab.up()
     yield lab
     lab.down()
@@ -206,6 +208,56 @@ def test_open_knows_its_notebooks(absent: RunningLab) -> None:
     refused = absent.lab("open", "99_nothing.ipynb")
     assert refused.returncode == 1
     assert "00_start_here.ipynb" in refused.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "browser", "user"), [(["--no-browser"], True, 1000), ([], False, 1000), ([], True, 1000), ([], True, 0)]
+)
+def test_open_becomes_jupyterlab_on_loopback_with_the_labs_own_kubeconfig(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: list[str], browser: bool, user: int
+) -> None:
+    became: list[tuple[list[str], dict[str, str]]] = []
+    went: list[Path] = []
+    monkeypatch.setenv("LAB_STATE", str(tmp_path))
+    monkeypatch.setenv("KUBECONFIG", "/home/ann/.kube/config")
+    monkeypatch.setattr(cli.os, "execve", lambda program, command, environment: became.append((command, environment)))
+    monkeypatch.setattr(cli.os, "chdir", went.append)
+    monkeypatch.setattr(cli.os, "geteuid", lambda: user)
+    monkeypatch.setattr(cli, "_has_browser", lambda: browser)
+    cli._open(cli._parser().parse_args(["open", "01_stateless_and_stateful.ipynb", *words]))
+    ((command, environment),) = became
+    assert command[:4] == [sys.executable, "-m", "jupyterlab", "--ServerApp.ip=127.0.0.1"]
+    assert "--LabApp.default_url=/lab/tree/01_stateless_and_stateful.ipynb" in command
+    assert ("--no-browser" in command) == (bool(words) or not browser)
+    assert ("--allow-root" in command) == (user == 0)
+    assert not any("token" in word or "password" in word for word in command), "Jupyter's own token stays"
+    assert environment["KUBECONFIG"] == str(tmp_path / "kubeconfig")
+    assert environment["KUBECACHEDIR"] == str(tmp_path / "kubectl-cache")
+    assert environment["PATH"].split(os.pathsep)[0] == str(BIN)
+    assert went == [paths.course_root() / "notebooks"]
+
+
+@pytest.mark.parametrize(
+    ("system", "settings", "there"),
+    [("linux", {"DISPLAY": ":0"}, True), ("linux", {"WAYLAND_DISPLAY": "wayland-0"}, True), ("linux", {}, False),
+     ("darwin", {}, True)],
+)  # fmt: skip
+def test_a_browser_needs_a_display(
+    monkeypatch: pytest.MonkeyPatch, system: str, settings: dict[str, str], there: bool
+) -> None:
+    for name in ("DISPLAY", "WAYLAND_DISPLAY"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setattr(cli.sys, "platform", system)
+    monkeypatch.setattr(webbrowser, "get", lambda: None)
+    assert cli._has_browser() is there
+    monkeypatch.setattr(webbrowser, "get", _no_browser)
+    assert cli._has_browser() is False
+
+
+def _no_browser() -> None:
+    raise webbrowser.Error("could not locate runnable browser")
 
 
 @pytest.mark.skipif(os.getuid() == 0, reason="root may write everywhere")

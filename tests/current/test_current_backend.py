@@ -229,6 +229,51 @@ def test_down_removes_only_what_is_the_learners_own(learners: list[Learner], clu
         cluster.core.delete_namespace(foreign)
 
 
+def test_down_of_nothing_does_nothing(tmp_path: Path, cluster: RunningLab) -> None:
+    done = Learner("eve", tmp_path, cluster.kubeconfig).lab("down")
+    assert done.returncode == 0 and "There was no lab." in done.stdout
+
+
+def test_what_somebody_put_into_the_state_stays(learners: list[Learner], cluster: RunningLab) -> None:
+    bob = learners[1]
+    (bob.state / "notes").write_text("mine")
+    told = bob.lab("down").stdout
+    assert f"The lab is removed. {bob.state} stays: it has files that are not the lab's" in told and "notes" in told
+    assert not any(name.startswith("bob-") for name in namespaces(cluster))
+    (bob.state / "notes").unlink()
+    bob.up()
+
+
+def test_reset_removes_what_the_chapters_made_and_nothing_else(learners: list[Learner], cluster: RunningLab) -> None:
+    bob = learners[1]
+    bob.run('lab.begin("00")')
+    kubeconfig = (bob.state / "kubeconfig").read_text()
+    done = bob.lab("reset")
+    assert done.returncode == 0 and "Your part of the cluster is as new." in done.stdout, done.stdout + done.stderr
+    assert {name for name in namespaces(cluster) if name.startswith("bob-")} == {"bob-lab"}
+    assert (bob.state / "kubeconfig").read_text() == kubeconfig
+    assert json.loads(bob.lab("status", "--json").stdout)["running"] is True
+
+
+def test_the_images_are_loaded_again_on_request(learners: list[Learner]) -> None:
+    done = learners[1].lab("preload")
+    assert done.returncode == 0 and "The nodes have the images" in done.stdout, done.stdout + done.stderr
+
+
+def test_a_cluster_that_has_gone_is_told_with_what_to_ask_it(
+    learners: list[Learner], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = json.loads((learners[1].state / "kubeconfig").read_text())
+    config["clusters"][0]["cluster"]["server"] = "https://127.0.0.1:1"
+    (tmp_path / "gone").write_text(json.dumps(config))
+    monkeypatch.setenv("KUBECONFIG", str(tmp_path / "gone"))
+    monkeypatch.setenv("LAB_PREFIX", "eve")
+    (finding,) = CurrentBackend(tmp_path / "state").doctor()
+    assert (finding.level, finding.subject) == ("fail", "cluster") and "`kubectl version`" in finding.remedy
+    gone = Learner("eve", tmp_path, tmp_path / "gone").lab("up")
+    assert gone.returncode == 1 and "the cluster does not answer" in gone.stderr and "kubectl version" in gone.stderr
+
+
 def test_nothing_is_made_without_a_yes(tmp_path: Path, cluster: RunningLab) -> None:
     eve = Learner("eve", tmp_path, cluster.kubeconfig)
     done = eve.lab("up", LAB_YES="")
