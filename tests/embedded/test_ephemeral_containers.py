@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from http_server import ApiServer, Client, pod, running
+from http_server import ApiServer, Client, pod
 from node_cluster import NodeCluster, container, pod_object
 
 from labsupport.embedded.objects import JSON
@@ -22,12 +22,6 @@ MERGE = {"Content-Type": "application/merge-patch+json"}
 JSON_PATCH = {"Content-Type": "application/json-patch+json"}
 APPLY = {"Content-Type": "application/apply-patch+yaml"}
 DEBUGGER = {"name": "debugger", "image": "busybox"}
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[ApiServer]:
-    async with running(tmp_path) as server:
-        yield server
 
 
 @pytest.fixture

@@ -7,13 +7,12 @@ import base64
 import contextlib
 import re
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import aiohttp
 import orjson
 import pytest
-from http_server import SECONDS, ApiServer, pod, run_pod, running
+from http_server import SECONDS, ApiServer, pod, run_pod
 
 from labsupport.embedded.http import spdy
 
@@ -30,16 +29,15 @@ async def _echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 @pytest.fixture
-async def api(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ApiServer]:
+async def api(api: ApiServer, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[ApiServer]:
     """A pod "one" that echoes on port 7, and a kubectl that speaks SPDY as all did before 1.31."""
     monkeypatch.setenv("KUBECTL_REMOTE_COMMAND_WEBSOCKETS", "false")
     monkeypatch.setenv("KUBECTL_PORT_FORWARD_WEBSOCKETS", "false")
-    async with running(tmp_path) as server:
-        run_pod(server.registry, pod("one"))
-        listener = await asyncio.start_server(_echo, "127.0.0.1", 0)
-        server.runtime.listening = {7: listener.sockets[0].getsockname()[1]}
-        yield server
-        listener.close()
+    run_pod(api.registry, pod("one"))
+    listener = await asyncio.start_server(_echo, "127.0.0.1", 0)
+    api.runtime.listening = {7: listener.sockets[0].getsockname()[1]}
+    yield api
+    listener.close()
 
 
 async def test_kubectl_really_speaks_spdy_here(api: ApiServer) -> None:
