@@ -73,7 +73,7 @@ class CurrentBackend:
         prefix = context.learner_prefix()
         found = context.read_current()
         with _kubeconfig_file(found) as file:
-            findings = list(preflight.examine(readiness.connect(file), prefix))
+            findings = list(preflight.examine(readiness.connect(file, patient=False), prefix))
         for finding in findings:
             if finding.level != "ok":
                 progress(f"{finding.level}: {finding.subject}: {finding.detail}")
@@ -135,9 +135,10 @@ class CurrentBackend:
         """What the course needs of the cluster."""
         try:
             if (self.state / learner.RECORD).exists():
-                return list(preflight.examine(readiness.connect(self._kubeconfig), self._prefix()))
+                api = readiness.connect(self._kubeconfig, patient=False)
+                return list(preflight.examine(api, self._prefix()))
             with _kubeconfig_file(context.read_current()) as file:
-                return list(preflight.examine(readiness.connect(file), context.learner_prefix()))
+                return list(preflight.examine(readiness.connect(file, patient=False), context.learner_prefix()))
         except CommandError as error:
             return [Finding("context", "fail", str(error))]
         except (ApiException, HTTPError, OSError) as error:

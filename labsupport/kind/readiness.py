@@ -23,11 +23,12 @@ DNS_SERVICE = "lab-dns"
 SYSTEM = "kube-system"
 
 
-def connect(kubeconfig: Path) -> client.ApiClient:
-    """The client for a kubeconfig; it is patient with an API server that has just been started (about a minute)."""
+def connect(kubeconfig: Path, *, patient: bool = True) -> client.ApiClient:
+    """The client for a kubeconfig; when `patient`, with an API server that has just been started (about a minute)."""
     settings = client.Configuration()
     config.load_kube_config(config_file=str(kubeconfig), client_configuration=settings)
-    settings.retries = urllib3.Retry(connect=8, read=0, redirect=0, status=0, backoff_factor=0.3)
+    if patient:
+        settings.retries = urllib3.Retry(connect=8, read=0, redirect=0, status=0, backoff_factor=0.3)
     return client.ApiClient(settings)
 
 
