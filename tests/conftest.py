@@ -77,7 +77,6 @@ class Namespace:
 def namespace(cluster: RunningLab) -> Iterator[Namespace]:
     """A fresh namespace of the shared cluster; it goes away, with its pods, behind the test."""
     mine = Namespace(cluster, f"test-{next(_numbers)}")
-    # Not `kubectl create namespace`: that sends protobuf, which the embedded cluster does not read.
     cluster.core.create_namespace({"metadata": {"name": mine.name}})
     yield mine
     cluster.core.delete_namespace(mine.name)

@@ -59,12 +59,12 @@ PARTS = ["cluster", "current", "embedded", "facts", "kind"]  # folders of tests/
 
 
 def stages(arguments: list[str]) -> list[Stage]:
-    """All stages, the longest first; `arguments` are more words for pytest."""
+    """All stages, the longest first, and early those that say soon what is wrong; `arguments` go to pytest."""
     parts = [Stage(f"tests/{part}", [*PYTEST, f"tests/{part}", *arguments]) for part in PARTS]
     others = [*PYTEST, "tests", *(f"--ignore=tests/{part}" for part in PARTS), *arguments]
     notebooks = Stage("notebooks", [*NBVAL, *arguments], on_a_lab=True)
     cluster, *rest = parts
-    return [cluster, notebooks, *rest, Stage("tests, others", others), *READING]
+    return [cluster, notebooks, *READING, *rest, Stage("tests, others", others)]
 
 
 def run(stage: Stage, state: Path | None = None) -> Result:
