@@ -24,6 +24,7 @@ from labsupport.embedded.controllers import bootstrap
 from labsupport.embedded.controllers.clusterrole_aggregation import ClusterRoleAggregationController
 from labsupport.embedded.controllers.controller import Controller
 from labsupport.embedded.controllers.custom_resource_definitions import CustomResourceDefinitionController
+from labsupport.embedded.controllers.daemonset import DaemonSetController
 from labsupport.embedded.controllers.deployment import DeploymentController
 from labsupport.embedded.controllers.disruption import DisruptionController
 from labsupport.embedded.controllers.endpoint_slice import EndpointSliceController
@@ -173,6 +174,7 @@ def _controllers(registry: Registry, pki: Pki, agent: NodeAgent) -> list[Control
         StatefulSetController(registry),
         ReplicaSetController(registry),
         DeploymentController(registry),
+        DaemonSetController(registry),
         JobController(registry),
         TTLAfterFinishedController(registry),
         EphemeralVolumeController(registry),

@@ -41,6 +41,8 @@ _VALUES = {
         "sessionAffinity type"
     ),
     "ServicePort": "name nodePort protocol",
+    "DaemonSetSpec": "minReadySeconds",
+    "DaemonSetUpdateStrategy": "type",
     "DeploymentSpec": "minReadySeconds paused",
     "DeploymentStrategy": "type",
     "ReplicaSetSpec": "minReadySeconds",

@@ -113,6 +113,7 @@ LEASES = Resource("coordination.k8s.io", "v1", "leases", "Lease")
 REPLICA_SETS = Resource("apps", "v1", "replicasets", "ReplicaSet", True, ("rs",), ("all",), ("status", "scale"))
 DEPLOYMENTS = Resource("apps", "v1", "deployments", "Deployment", True, ("deploy",), ("all",), ("status", "scale"))
 STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet", True, ("sts",), ("all",), ("status", "scale"))
+DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet", True, ("ds",), ("all",), ("status",))
 CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
 JOBS = Resource("batch", "v1", "jobs", "Job", True, (), ("all",), ("status",))
 POD_DISRUPTION_BUDGETS = Resource(
@@ -182,6 +183,7 @@ RESOURCES: tuple[Resource, ...] = (
     REPLICA_SETS,
     DEPLOYMENTS,
     STATEFUL_SETS,
+    DAEMON_SETS,
     CONTROLLER_REVISIONS,
     JOBS,
     POD_DISRUPTION_BUDGETS,

@@ -1,8 +1,10 @@
-"""StatefulSets, ReplicaSets and Deployments in the running cluster, with real pods."""
+"""StatefulSets, ReplicaSets, Deployments and DaemonSets in the running cluster, with real pods."""
 
 from __future__ import annotations
 
-from manifests import claim, service, shell, valkey, web, workload
+from typing import Any
+
+from manifests import JSON, claim, service, shell, valkey, web, workload
 
 from conftest import Namespace
 
@@ -129,3 +131,50 @@ def test_pods_that_share_a_claim_are_put_on_its_node(namespace: Namespace) -> No
     one, two, _ = sorted(uids(namespace, "web"))
     namespace.sh(one, "echo hello > /data/x")
     assert namespace.sh(two, "cat /data/x") == "hello\n"
+
+
+def nodes_of(space: Namespace, app: str) -> dict[str, str]:
+    """The node of each pod of a workload, and the pod's name."""
+    pods = [p for p in space.get("pods")["items"] if p["metadata"]["labels"].get("app") == app]
+    return {p["spec"]["nodeName"]: p["metadata"]["name"] for p in pods}
+
+
+def test_a_daemonset_has_a_pod_on_each_worker_and_on_the_control_plane_if_it_may(namespace: Namespace) -> None:
+    namespace.apply(daemons("agent", shell()))
+    assert "successfully rolled out" in namespace.kubectl("rollout", "status", "ds/agent", "--timeout=30s")
+    before = nodes_of(namespace, "agent")
+    assert sorted(before) == ["lab-worker", "lab-worker2"]
+    namespace.kubectl("delete", "pod", before["lab-worker2"])
+    namespace.wait("ds/agent", "jsonpath={.status.numberReady}=2")
+    assert nodes_of(namespace, "agent")["lab-worker"] == before["lab-worker"]
+    assert nodes_of(namespace, "agent")["lab-worker2"] != before["lab-worker2"]
+
+    everywhere = '{"spec":{"template":{"spec":{"tolerations":[{"operator":"Exists"}]}}}}'
+    namespace.kubectl("patch", "ds/agent", "-p", everywhere)
+    namespace.kubectl("rollout", "status", "ds/agent", "--timeout=30s")
+    assert sorted(nodes_of(namespace, "agent")) == ["lab-control-plane", "lab-worker", "lab-worker2"]
+    namespace.kubectl("delete", "ds/agent")
+    namespace.wait("pod", "delete", "-lapp=agent")
+    assert namespace.get("controllerrevisions")["items"] == []
+
+
+def test_a_daemonset_surges_and_goes_back(namespace: Namespace) -> None:
+    rolling = {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
+    namespace.apply(daemons("agent", web(env=[{"name": "COLOUR", "value": "green"}]), updateStrategy=rolling))
+    namespace.kubectl("rollout", "status", "ds/agent", "--timeout=30s")
+    namespace.kubectl("set", "env", "ds/agent", "COLOUR=blue")
+    namespace.kubectl("rollout", "status", "ds/agent", "--timeout=30s")
+    for name in nodes_of(namespace, "agent").values():
+        assert namespace.sh(name, "echo $COLOUR") == "blue\n"
+    assert namespace.kubectl("rollout", "undo", "ds/agent") == "daemonset.apps/agent rolled back\n"
+    namespace.kubectl("rollout", "status", "ds/agent", "--timeout=30s")
+    for name in nodes_of(namespace, "agent").values():
+        assert namespace.sh(name, "echo $COLOUR") == "green\n"
+    revisions = namespace.get("controllerrevisions")["items"]
+    assert sorted(r["revision"] for r in revisions) == [2, 3]
+
+
+def daemons(name: str, container: JSON, **spec: Any) -> JSON:
+    made = workload("DaemonSet", name, 1, container, **spec)
+    del made["spec"]["replicas"]
+    return made

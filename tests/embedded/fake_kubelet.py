@@ -6,6 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable
 
 from labsupport.embedded.controllers.controller import Controller
+from labsupport.embedded.controllers.daemonset_nodes import node_of
 from labsupport.embedded.errors import ApiError
 from labsupport.embedded.objects import JSON, is_pod_finished, is_pod_ready, is_terminating, name_of, namespace_of, now
 from labsupport.embedded.registry import Change, DeleteOptions, Registry
@@ -48,8 +49,9 @@ class FakeKubelet:
             return True
         return False
 
-    def run(self, pod: JSON, node: str = "lab-worker") -> None:
-        """Bind the pod to a node and report it Running, not yet Ready."""
+    def run(self, pod: JSON) -> None:
+        """Bind the pod to a node, the one it is meant for if it says so; report it Running, not yet Ready."""
+        node = node_of(pod) or "lab-worker"
 
         def change(obj: JSON) -> None:
             obj["spec"]["nodeName"] = node

@@ -73,6 +73,7 @@ _VALID: dict[str, JSON] = {
     "replicasets": {"spec": _WORKLOAD},
     "deployments": {"spec": _WORKLOAD},
     "statefulsets": {"spec": _WORKLOAD},
+    "daemonsets": {"spec": {k: v for k, v in _WORKLOAD.items() if k != "serviceName"}},
     "rolebindings": {"roleRef": {"kind": "Role", "name": "reader"}},
     "clusterrolebindings": {"roleRef": {"kind": "ClusterRole", "name": "reader"}},
     "ingresses": {"spec": {"defaultBackend": {"service": {"name": "web", "port": {"number": 80}}}}},

@@ -11,6 +11,7 @@ from labsupport.embedded.objects import JSON, clone
 from labsupport.embedded.registry import Registry
 from labsupport.embedded.resources import (
     CONTROLLER_REVISIONS,
+    DAEMON_SETS,
     DEPLOYMENTS,
     NAMESPACES,
     PODS,
@@ -174,7 +175,7 @@ def test_all_that_is_wrong_with_a_stateful_set_is_said_at_once(registry: Registr
     ]
 
 
-@pytest.mark.parametrize("resource", [STATEFUL_SETS, REPLICA_SETS, DEPLOYMENTS])
+@pytest.mark.parametrize("resource", [STATEFUL_SETS, REPLICA_SETS, DEPLOYMENTS, DAEMON_SETS])
 def test_a_template_must_match_the_selector(registry: Registry, resource: Resource) -> None:
     spec = {"serviceName": "x", "selector": {"matchLabels": {"a": "b"}}, "template": template(c="d")}
     if resource != STATEFUL_SETS:
@@ -184,8 +185,8 @@ def test_a_template_must_match_the_selector(registry: Registry, resource: Resour
     ]
 
 
-@pytest.mark.parametrize("resource", [REPLICA_SETS, DEPLOYMENTS])
-def test_the_selector_of_a_replica_set_or_deployment_is_immutable(registry: Registry, resource: Resource) -> None:
+@pytest.mark.parametrize("resource", [REPLICA_SETS, DEPLOYMENTS, DAEMON_SETS])
+def test_the_selector_of_a_workload_is_immutable(registry: Registry, resource: Resource) -> None:
     spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template(a="b", c="d")}
     new = clone(registry.create(resource, {"metadata": {"name": "x", "namespace": "default"}, "spec": spec}))
     new["spec"]["selector"] = {"matchLabels": {"c": "d"}}
@@ -408,3 +409,34 @@ def test_a_stateful_set_pod_may_mount_its_claims_only(registry: Registry) -> Non
     assert refused(registry, STATEFUL_SETS, bad["spec"]) == [
         'spec.template.spec.containers[0].volumeMounts[0].name: Not found: "other"'
     ]
+
+
+@pytest.mark.parametrize(
+    ("patch", "expected"),
+    [
+        (
+            {"updateStrategy": {"rollingUpdate": {"maxSurge": 1}}},
+            "spec.updateStrategy.rollingUpdate.maxSurge: Invalid value: 1: "
+            "may not be set when maxUnavailable is non-zero",
+        ),
+        (
+            {"updateStrategy": {"rollingUpdate": {"maxUnavailable": 0}}},
+            "spec.updateStrategy.rollingUpdate.maxUnavailable: Required value: cannot be 0 when maxSurge is 0",
+        ),
+        (
+            {"updateStrategy": {"rollingUpdate": {"maxUnavailable": "101%"}}},
+            'spec.updateStrategy.rollingUpdate.maxUnavailable: Invalid value: "101%": must not be greater than 100%',
+        ),
+        (
+            {"updateStrategy": {"type": "Recreate"}},
+            'spec.updateStrategy: Unsupported value: {"Type":"Recreate","RollingUpdate":null}: '
+            'supported values: "RollingUpdate", "OnDelete"',
+        ),
+        ({"selector": {}}, "spec.selector: Invalid value: {}: empty selector is invalid for daemonset"),
+        ({"selector": None}, f'spec.template.metadata.labels: Invalid value: {{"a":"b"}}: {MISMATCH}'),
+        ({"minReadySeconds": -1}, "spec.minReadySeconds: Invalid value: -1: must be greater than or equal to 0"),
+    ],
+)
+def test_what_a_daemon_set_cannot_be(registry: Registry, patch: JSON, expected: str) -> None:
+    spec = {"selector": {"matchLabels": {"a": "b"}}, "template": template(a="b"), **patch}
+    assert refused(registry, DAEMON_SETS, spec) == [expected]

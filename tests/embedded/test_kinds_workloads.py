@@ -11,6 +11,7 @@ from labsupport.embedded.objects import JSON, clone
 from labsupport.embedded.registry import Registry
 from labsupport.embedded.resources import (
     CONTROLLER_REVISIONS,
+    DAEMON_SETS,
     DEPLOYMENTS,
     NAMESPACES,
     REPLICA_SETS,
@@ -113,7 +114,32 @@ def test_a_replica_set_is_stored_with_its_defaults(registry: Registry) -> None:
     assert made["status"] == {"replicas": 0} and made["metadata"]["generation"] == 1
 
 
-@pytest.mark.parametrize("resource", [STATEFUL_SETS, DEPLOYMENTS, REPLICA_SETS])
+def test_a_daemon_set_is_stored_with_its_defaults(registry: Registry) -> None:
+    made = registry.create(DAEMON_SETS, workload())
+    assert made["spec"] == {
+        "selector": SELECTOR,
+        "template": TEMPLATE,
+        "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0}},
+        "revisionHistoryLimit": 10,
+    }
+    counters = ("currentNumberScheduled", "numberMisscheduled", "desiredNumberScheduled", "numberReady")
+    assert made["status"] == dict.fromkeys(counters, 0) and made["metadata"]["generation"] == 1
+    assert made["metadata"]["annotations"] == {"deprecated.daemonset.template.generation": "1"}
+
+
+def test_a_daemon_set_counts_the_changes_of_its_template(registry: Registry) -> None:
+    new = clone(registry.create(DAEMON_SETS, workload()))
+    new["metadata"]["annotations"] = {"own": "x"}
+    new["spec"]["minReadySeconds"] = 5
+    new = clone(registry.update(DAEMON_SETS, new))
+    assert new["metadata"]["annotations"] == {"own": "x", "deprecated.daemonset.template.generation": "1"}
+    new["spec"]["template"]["spec"]["containers"][0]["image"] = "redis:8"
+    made = registry.update(DAEMON_SETS, new)
+    assert made["metadata"]["annotations"]["deprecated.daemonset.template.generation"] == "2"
+    assert made["metadata"]["generation"] == 3
+
+
+@pytest.mark.parametrize("resource", [STATEFUL_SETS, DEPLOYMENTS, REPLICA_SETS, DAEMON_SETS])
 def test_defaults_are_a_fixed_point(registry: Registry, resource: Resource) -> None:
     made = registry.create(resource, workload())
     assert registry.update(resource, clone(made)) is made
@@ -156,6 +182,25 @@ def test_the_rows_of_workloads() -> None:
     assert KINDS[REPLICA_SETS].cells(obj) == ["redis", 3, 2, 1, "<unknown>", *wide, "app=redis"]
 
 
+def test_the_row_of_a_daemon_set() -> None:
+    obj = {
+        "metadata": {"name": "redis"},
+        "spec": {
+            "selector": SELECTOR,
+            "template": {**TEMPLATE, "spec": {**TEMPLATE["spec"], "nodeSelector": {"a": "b"}}},
+        },
+        "status": {
+            "desiredNumberScheduled": 5,
+            "currentNumberScheduled": 4,
+            "numberReady": 3,
+            "updatedNumberScheduled": 2,
+            "numberAvailable": 1,
+        },
+    }
+    wide = ["redis", "redis:7", "app=redis"]
+    assert KINDS[DAEMON_SETS].cells(obj) == ["redis", 5, 4, 3, 2, 1, "a=b", "<unknown>", *wide]
+
+
 def test_the_row_of_a_controller_revision() -> None:
     owner = {"apiVersion": "apps/v1", "kind": "StatefulSet", "name": "redis", "uid": "1", "controller": True}
     obj = {"metadata": {"name": "redis-1", "ownerReferences": [owner]}, "revision": 2}
@@ -163,7 +208,7 @@ def test_the_row_of_a_controller_revision() -> None:
     assert KINDS[CONTROLLER_REVISIONS].cells({"metadata": {"name": "a"}, "revision": 1})[1] == "<none>"
 
 
-@pytest.mark.parametrize("resource", [STATEFUL_SETS, DEPLOYMENTS, REPLICA_SETS, CONTROLLER_REVISIONS])
+@pytest.mark.parametrize("resource", [STATEFUL_SETS, DEPLOYMENTS, REPLICA_SETS, DAEMON_SETS, CONTROLLER_REVISIONS])
 def test_every_column_has_a_cell(resource: Resource) -> None:
     kind = KINDS[resource]
     obj = {"metadata": {"name": "a"}, "spec": {"selector": SELECTOR, "template": TEMPLATE}, "status": {}}

@@ -90,3 +90,10 @@ def replica_set(replicas: int = 3, **spec: Any) -> JSON:
 def deployment(replicas: int = 3, **spec: Any) -> JSON:
     """A Deployment `web`; `spec` overrides."""
     return replica_set(replicas, **spec)
+
+
+def daemon_set(**spec: Any) -> JSON:
+    """A DaemonSet `web`; `spec` overrides."""
+    made = replica_set(**spec)
+    del made["spec"]["replicas"]
+    return made

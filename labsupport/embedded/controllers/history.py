@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from labsupport.embedded.registry import Registry
 
 HASH_LABEL = "controller.kubernetes.io/hash"
+_HASH_LABELS = {"DaemonSet": "controller-revision-hash"}  # its pods and its revisions have the same label
 _FNV_OFFSET, _FNV_PRIME = 0x811C9DC5, 0x01000193
 _HTML_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
 
@@ -89,7 +90,7 @@ def new_revision(parent: JSON, template: JSON, revision: int, collision_count: i
 def _name_by_hash(revision: JSON, parent: JSON, collision_count: int) -> None:
     digest = revision_hash(revision["data"], collision_count)
     revision["metadata"]["name"] = f"{name_of(parent)[:223]}-{digest}"
-    revision["metadata"]["labels"][HASH_LABEL] = digest
+    revision["metadata"]["labels"][_HASH_LABELS.get(parent["kind"], HASH_LABEL)] = digest
 
 
 def template_of(revision: JSON) -> JSON:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from labsupport.embedded.kinds.configmaps import ConfigMapKind
 from labsupport.embedded.kinds.controllerrevisions import ControllerRevisionKind
 from labsupport.embedded.kinds.customresourcedefinitions import CustomResourceDefinitionKind
+from labsupport.embedded.kinds.daemonsets import DaemonSetKind
 from labsupport.embedded.kinds.deployments import DeploymentKind
 from labsupport.embedded.kinds.endpoints import EndpointsKind
 from labsupport.embedded.kinds.endpointslices import EndpointSliceKind
@@ -49,6 +50,7 @@ _KINDS: tuple[Kind, ...] = (
     ReplicaSetKind(),
     DeploymentKind(),
     StatefulSetKind(),
+    DaemonSetKind(),
     ControllerRevisionKind(),
     JobKind(),
     PodDisruptionBudgetKind(),

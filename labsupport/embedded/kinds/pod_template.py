@@ -1,4 +1,4 @@
-"""What ReplicaSet, Deployment and StatefulSet have in common: a selector and a template of pods that matches it.
+"""What the workloads of the group apps have in common: a selector and a template of pods that matches it.
 
 Upstream: ValidatePodTemplateSpecForReplicaSet and its twins in pkg/apis/apps/validation/validation.go.
 """
@@ -83,7 +83,7 @@ def _matches(selector: JSON | None, labels: dict[str, Any]) -> bool:
 
 
 def validate_immutable_selector(new: JSON, old: JSON) -> list[FieldError]:
-    """The selector of a ReplicaSet or Deployment stays what it was."""
+    """The selector of a ReplicaSet, Deployment or DaemonSet stays what it was."""
     selector = new["spec"].get("selector")
     return [] if selector == old["spec"].get("selector") else [field.invalid("spec.selector", selector, IMMUTABLE)]
 

@@ -109,6 +109,7 @@ _EDIT = [
         _WRITE,
         "apps",
         [
+            "daemonsets",
             "deployments",
             "deployments/scale",
             "replicasets",
@@ -145,6 +146,8 @@ _VIEW = [
         "apps",
         [
             "controllerrevisions",
+            "daemonsets",
+            "daemonsets/status",
             "deployments",
             "deployments/scale",
             "deployments/status",
