@@ -23,6 +23,7 @@ from labsupport.embedded import inherited, settings
 from labsupport.embedded.controllers import bootstrap
 from labsupport.embedded.controllers.clusterrole_aggregation import ClusterRoleAggregationController
 from labsupport.embedded.controllers.controller import Controller
+from labsupport.embedded.controllers.cronjob import CronJobController
 from labsupport.embedded.controllers.custom_resource_definitions import CustomResourceDefinitionController
 from labsupport.embedded.controllers.daemonset import DaemonSetController
 from labsupport.embedded.controllers.deployment import DeploymentController
@@ -176,6 +177,7 @@ def _controllers(registry: Registry, pki: Pki, agent: NodeAgent) -> list[Control
         DeploymentController(registry),
         DaemonSetController(registry),
         JobController(registry),
+        CronJobController(registry),
         TTLAfterFinishedController(registry),
         EphemeralVolumeController(registry),
         VolumeBindingController(registry),

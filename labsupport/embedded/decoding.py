@@ -26,6 +26,7 @@ _INTEGER_BITS = {"int32": 31, "int64": 63}
 _NAMED = {
     "Container.imagePullPolicy": "v1.PullPolicy",
     "ContainerPort.protocol": "v1.Protocol",
+    "CronJobSpec.concurrencyPolicy": "v1.ConcurrencyPolicy",
     "DaemonSetUpdateStrategy.type": "v1.DaemonSetUpdateStrategyType",
     "HTTPIngressPath.pathType": "v1.PathType",
     "NetworkPolicyPort.protocol": "v1.Protocol",

@@ -41,6 +41,7 @@ _VALUES = {
         "sessionAffinity type"
     ),
     "ServicePort": "name nodePort protocol",
+    "CronJobSpec": "concurrencyPolicy",
     "DaemonSetSpec": "minReadySeconds",
     "DaemonSetUpdateStrategy": "type",
     "DeploymentSpec": "minReadySeconds paused",

@@ -31,6 +31,7 @@ _PATCH_TYPES = (
 _ENUMS = {
     "Container.imagePullPolicy": ("Always", "IfNotPresent", "Never"),
     "ContainerPort.protocol": ("SCTP", "TCP", "UDP"),
+    "CronJobSpec.concurrencyPolicy": ("Allow", "Forbid", "Replace"),
     "DaemonSetUpdateStrategy.type": ("OnDelete", "RollingUpdate"),
     "DeploymentStrategy.type": ("Recreate", "RollingUpdate"),
     "HTTPIngressPath.pathType": ("Exact", "ImplementationSpecific", "Prefix"),

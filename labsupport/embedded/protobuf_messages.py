@@ -198,6 +198,13 @@ _MESSAGES = {
         "5 manualSelector bool?, 6 template PodTemplateSpec, 7 backoffLimit int32?, 8 ttlSecondsAfterFinished int32?, "
         "9 completionMode string?, 10 suspend bool?"
     ),
+    "CronJob": "1 metadata ObjectMeta, 2 spec CronJobSpec, 3 status -",
+    "CronJobSpec": (
+        "1 schedule string, 2 startingDeadlineSeconds int64?, 3 concurrencyPolicy string, 4 suspend bool?, "
+        "5 jobTemplate JobTemplateSpec, 6 successfulJobsHistoryLimit int32?, 7 failedJobsHistoryLimit int32?, "
+        "8 timeZone string?"
+    ),
+    "JobTemplateSpec": "1 metadata ObjectMeta, 2 spec JobSpec",
     "Role": "1 metadata ObjectMeta, 2 rules []PolicyRule",
     "ClusterRole": "1 metadata ObjectMeta, 2 rules []PolicyRule, 3 aggregationRule AggregationRule?",
     "PolicyRule": (
@@ -264,6 +271,7 @@ KINDS = frozenset(
         ("v1", "Service"),
         ("v1", "Pod"),
         ("apps/v1", "Deployment"),
+        ("batch/v1", "CronJob"),
         ("batch/v1", "Job"),
         ("policy/v1", "PodDisruptionBudget"),
         ("rbac.authorization.k8s.io/v1", "Role"),

@@ -116,6 +116,7 @@ STATEFUL_SETS = Resource("apps", "v1", "statefulsets", "StatefulSet", True, ("st
 DAEMON_SETS = Resource("apps", "v1", "daemonsets", "DaemonSet", True, ("ds",), ("all",), ("status",))
 CONTROLLER_REVISIONS = Resource("apps", "v1", "controllerrevisions", "ControllerRevision")
 JOBS = Resource("batch", "v1", "jobs", "Job", True, (), ("all",), ("status",))
+CRON_JOBS = Resource("batch", "v1", "cronjobs", "CronJob", True, ("cj",), ("all",), ("status",))
 POD_DISRUPTION_BUDGETS = Resource(
     "policy", "v1", "poddisruptionbudgets", "PodDisruptionBudget", True, ("pdb",), (), ("status",)
 )
@@ -186,6 +187,7 @@ RESOURCES: tuple[Resource, ...] = (
     DAEMON_SETS,
     CONTROLLER_REVISIONS,
     JOBS,
+    CRON_JOBS,
     POD_DISRUPTION_BUDGETS,
     ROLES,
     ROLE_BINDINGS,

@@ -178,3 +178,18 @@ def daemons(name: str, container: JSON, **spec: Any) -> JSON:
     made = workload("DaemonSet", name, 1, container, **spec)
     del made["spec"]["replicas"]
     return made
+
+
+def test_a_cronjob_makes_a_job_at_its_time_and_counts_it(namespace: Namespace) -> None:
+    container = shell("echo $(hostname)")
+    template = {"spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]}}
+    spec = {"schedule": "@every 2s", "jobTemplate": {"spec": {"template": template}}}
+    namespace.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "tick"}, "spec": spec})
+    namespace.wait("cronjob/tick", "jsonpath={.status.lastSuccessfulTime}")
+    (job, *_) = namespace.get("jobs")["items"]
+    made = job["metadata"]
+    assert made["name"].startswith("tick-") and made["ownerReferences"][0]["kind"] == "CronJob"
+    assert namespace.kubectl("logs", f"job/{made['name']}").startswith(f"{made['name']}-")
+    namespace.kubectl("patch", "cronjob/tick", "-p", '{"spec":{"suspend":true}}')
+    namespace.kubectl("delete", "cronjob/tick")
+    namespace.wait(f"job/{made['name']}", "delete")

@@ -89,6 +89,12 @@ _VALID: dict[str, JSON] = {
         }
     },
     "jobs": {"spec": {"template": {"spec": {**_POD, "restartPolicy": "Never"}}}},
+    "cronjobs": {
+        "spec": {
+            "schedule": "@daily",
+            "jobTemplate": {"spec": {"template": {"spec": {**_POD, "restartPolicy": "Never"}}}},
+        }
+    },
 }
 
 

@@ -52,6 +52,7 @@ def intent(obj: JSON) -> JSON:
         "namespace x",
         "deployment d --image=nginx --image=redis --replicas=2",
         "deployment d --image=nginx --replicas=0 --port=80 -- sleep 10",
+        "cronjob c --image=busybox --schedule=@hourly --restart=Never -- date -u",
         "serviceaccount s",
         "configmap c --from-literal=a=b --from-literal=c=",
         "secret generic g --from-literal=password=geheim",

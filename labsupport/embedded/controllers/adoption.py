@@ -83,13 +83,18 @@ def release(registry: Registry, owner: JSON, resource: Resource, obj: JSON) -> J
 def owner_keys(registry: Registry, owner_resource: Resource, change: Change) -> Sequence[str]:
     """The keys of the owners that a change of an object concerns: its controller before and after, and for an
     orphan whose labels or controller changed, everyone whose selector matches it."""
-    versions = [change.object] if change.old is None else [change.old, change.object]
-    keys = dict.fromkeys(key for obj in versions if (key := _controller_key(registry, owner_resource, obj)))
+    keys = dict.fromkeys(controller_keys(registry, owner_resource, change))
     if change.type != "DELETED" and controller_of(change.object) is None:
         old = change.old
         if old is None or controller_of(old) is not None or labels_of(old) != labels_of(change.object):
             keys.update(dict.fromkeys(_matching_keys(registry, owner_resource, change.object)))
     return list(keys)
+
+
+def controller_keys(registry: Registry, owner_resource: Resource, change: Change) -> list[str]:
+    """The keys of the controllers of an object before and after a change."""
+    versions = [change.object] if change.old is None else [change.old, change.object]
+    return [key for obj in versions if (key := _controller_key(registry, owner_resource, obj))]
 
 
 def _controller_key(registry: Registry, owner_resource: Resource, obj: JSON) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from labsupport.embedded.kinds.configmaps import ConfigMapKind
 from labsupport.embedded.kinds.controllerrevisions import ControllerRevisionKind
+from labsupport.embedded.kinds.cronjobs import CronJobKind
 from labsupport.embedded.kinds.customresourcedefinitions import CustomResourceDefinitionKind
 from labsupport.embedded.kinds.daemonsets import DaemonSetKind
 from labsupport.embedded.kinds.deployments import DeploymentKind
@@ -53,6 +54,7 @@ _KINDS: tuple[Kind, ...] = (
     DaemonSetKind(),
     ControllerRevisionKind(),
     JobKind(),
+    CronJobKind(),
     PodDisruptionBudgetKind(),
     RoleKind(),
     RoleBindingKind(),

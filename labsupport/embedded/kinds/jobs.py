@@ -111,24 +111,12 @@ class JobKind(Kind):
     def validate(self, obj: JSON) -> list[FieldError]:
         """Errors of a Job."""
         spec = obj["spec"]
-        errors = not_negative(spec, _NUMBERS, "spec")
-        for key in _NOT_SERVED:
-            if spec.get(key) is not None:
-                errors.append(field.forbidden(f"spec.{key}", "the embedded cluster does not serve it"))
-        for key, served in (("completionMode", "NonIndexed"), ("podReplacementPolicy", "TerminatingOrFailed")):
-            if spec[key] != served:
-                errors.append(field.not_supported(f"spec.{key}", spec[key], [served]))
+        errors = validate_job_spec(spec, "spec")
         if spec.get("selector") is None:
             errors.append(field.required("spec.selector"))
         else:
             errors += validate_label_selector(spec["selector"], "spec.selector")
-        template = spec.get("template") or {}
-        errors += validate_selects_template(spec)
-        errors += validate_template(template, "spec.template")
-        if (template.get("spec") or {}).get("restartPolicy") not in ("OnFailure", "Never"):
-            text = 'valid values: "OnFailure", "Never"'
-            errors.append(field.required("spec.template.spec.restartPolicy", text))
-        return errors
+        return errors + validate_selects_template(spec)
 
     def validate_update(self, new: JSON, old: JSON) -> list[FieldError]:
         """Errors of a change: what the job does stays."""
@@ -161,6 +149,23 @@ class JobKind(Kind):
             *container_cells(obj),
             format_selector(spec.get("selector")),
         ]
+
+
+def validate_job_spec(spec: JSON, path: str) -> list[FieldError]:
+    """Errors of a Job's spec, apart from its selector, which a template of Jobs does not have (validateJobSpec)."""
+    errors = not_negative(spec, _NUMBERS, path)
+    for key in _NOT_SERVED:
+        if spec.get(key) is not None:
+            errors.append(field.forbidden(f"{path}.{key}", "the embedded cluster does not serve it"))
+    for key, served in (("completionMode", "NonIndexed"), ("podReplacementPolicy", "TerminatingOrFailed")):
+        if spec.get(key) not in (None, served):
+            errors.append(field.not_supported(f"{path}.{key}", spec[key], [served]))
+    template = spec.get("template") or {}
+    errors += validate_template(template, f"{path}.template")
+    if (template.get("spec") or {}).get("restartPolicy") not in ("OnFailure", "Never"):
+        text = 'valid values: "OnFailure", "Never"'
+        errors.append(field.required(f"{path}.template.spec.restartPolicy", text))
+    return errors
 
 
 def _state(job: JSON) -> str:

@@ -118,7 +118,7 @@ _EDIT = [
             "statefulsets/scale",
         ],
     ),
-    _rule(_WRITE, "batch", ["jobs"]),
+    _rule(_WRITE, "batch", ["cronjobs", "jobs"]),
     _rule(_WRITE, "policy", ["poddisruptionbudgets"]),
     _rule(_WRITE, "networking.k8s.io", ["ingresses", "networkpolicies"]),
     _rule([*_READ, *_WRITE], "coordination.k8s.io", ["leases"]),
@@ -159,7 +159,7 @@ _VIEW = [
             "statefulsets/status",
         ],
     ),
-    _rule(_READ, "batch", ["jobs", "jobs/status"]),
+    _rule(_READ, "batch", ["cronjobs", "cronjobs/status", "jobs", "jobs/status"]),
     _rule(_READ, "policy", ["poddisruptionbudgets", "poddisruptionbudgets/status"]),
     _rule(_READ, "networking.k8s.io", ["ingresses", "ingresses/status", "networkpolicies"]),
 ]
