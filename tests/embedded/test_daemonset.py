@@ -338,3 +338,22 @@ def test_the_scheduler_places_each_pod_on_its_node() -> None:
     plane.registry.create(DAEMON_SETS, made)
     plane.settle()
     assert sorted(pod["spec"].get("nodeName", "") for pod in plane.registry.list(PODS)) == [ONE, TWO]
+
+
+def test_a_pod_that_does_not_fit_its_node_is_not_tried_elsewhere() -> None:
+    plane = ControlPlane(DaemonSetController, Scheduler)
+    plane.registry.modify(
+        NODES, "", ONE, lambda new: new["status"]["allocatable"].update(cpu="1"), subresource="status"
+    )
+    template = web_template()
+    template["spec"]["containers"][0]["resources"] = {"requests": {"cpu": "1500m"}}
+    made = daemon_set(template=template)
+    made["metadata"]["namespace"] = NAMESPACE
+    plane.registry.create(DAEMON_SETS, made)
+    plane.settle()
+    (waiting,) = (pod for pod in plane.registry.list(PODS) if not pod["spec"].get("nodeName"))
+    assert node_of(waiting) == ONE
+    (message,) = plane.events(name_of(waiting), "FailedScheduling")
+    assert message.startswith(
+        "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) didn't satisfy plugin(s) [NodeAffinity]."
+    )

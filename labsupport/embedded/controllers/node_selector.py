@@ -35,6 +35,23 @@ def pod_selects(pod: JSON, node: JSON) -> bool:
     return required is None or matches(required, node)
 
 
+def named_nodes(pod: JSON) -> set[str] | None:
+    """The nodes that the required node affinity names, as that of a daemon does; None when any may match."""
+    affinity = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
+    terms = (affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get("nodeSelectorTerms") or ()
+    found: set[str] = set()
+    for term in terms:
+        by_name = [
+            set(each.get("values") or ())
+            for each in term.get("matchFields") or ()
+            if (each.get("key"), each.get("operator")) == ("metadata.name", "In")
+        ]
+        if not by_name:
+            return None
+        found |= set.intersection(*by_name)
+    return found or None
+
+
 def volume_allows(volume: JSON, node: JSON) -> bool:
     """Whether a PersistentVolume can be reached from the node (volume/util CheckNodeAffinity)."""
     required = (volume["spec"].get("nodeAffinity") or {}).get("required")

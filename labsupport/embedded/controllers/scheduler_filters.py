@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from labsupport.embedded.controllers import node_selector
 from labsupport.embedded.controllers.scheduler_nodes import NodeInfo, host_ports, requests
-from labsupport.embedded.objects import JSON
+from labsupport.embedded.objects import JSON, name_of
 
 UNSCHEDULABLE_TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoSchedule"}
 
@@ -52,6 +52,14 @@ def untolerated(pod: JSON, taints: list[JSON], effects: tuple[str, ...]) -> list
     """The taints of these effects that the pod does not tolerate."""
     tolerations = pod["spec"].get("tolerations") or ()
     return [t for t in taints if t.get("effect") in effects and not any(tolerates(each, t) for each in tolerations)]
+
+
+def named_node(pod: JSON, info: NodeInfo) -> Rejection | None:
+    """A pod that names its node is not tried on the others (NodeAffinity's PreFilter)."""
+    names = node_selector.named_nodes(pod)
+    if names is None or name_of(info.node) in names:
+        return None
+    return Rejection(("node(s) didn't satisfy plugin(s) [NodeAffinity]",), NODE_EVENTS)
 
 
 def node_unschedulable(pod: JSON, info: NodeInfo) -> Rejection | None:
@@ -102,5 +110,5 @@ def resources_fit(pod: JSON, info: NodeInfo) -> Rejection | None:
     return Rejection(tuple(reasons), FREED_EVENTS, resolvable) if reasons else None
 
 
-NODE_FILTERS: tuple[Filter, ...] = (node_unschedulable, taints, node_affinity, node_ports, resources_fit)
+NODE_FILTERS: tuple[Filter, ...] = (named_node, node_unschedulable, taints, node_affinity, node_ports, resources_fit)
 """The filters that look at one node only; volumes, spreading and affinity between pods follow them."""
