@@ -65,3 +65,17 @@ def workload(kind: str, name: str, replicas: int, container: JSON, **spec: Any) 
         template_of_claims = {"metadata": {"name": "data"}, "spec": claim("data")["spec"]}
         spec = {"serviceName": name, "volumeClaimTemplates": [template_of_claims], **spec}
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": spec}
+
+
+def daemon_set(name: str, container: JSON, **spec: Any) -> JSON:
+    """A DaemonSet."""
+    made = workload("DaemonSet", name, 1, container, **spec)
+    del made["spec"]["replicas"]
+    return made
+
+
+def cron_job(name: str, schedule: str, container: JSON, **spec: Any) -> JSON:
+    """A CronJob whose pods run once."""
+    pods = {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]}
+    spec = {"schedule": schedule, "jobTemplate": {"spec": {"template": {"spec": pods}}}, **spec}
+    return {"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name}, "spec": spec}

@@ -1,10 +1,8 @@
-"""StatefulSets, ReplicaSets, Deployments and DaemonSets in the running cluster, with real pods."""
+"""StatefulSets, ReplicaSets, Deployments, DaemonSets and CronJobs in the running cluster, with real pods."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from manifests import JSON, claim, service, shell, valkey, web, workload
+from manifests import claim, cron_job, daemon_set, service, shell, valkey, web, workload
 
 from conftest import Namespace
 
@@ -140,7 +138,7 @@ def nodes_of(space: Namespace, app: str) -> dict[str, str]:
 
 
 def test_a_daemonset_has_a_pod_on_each_worker_and_on_the_control_plane_if_it_may(namespace: Namespace) -> None:
-    namespace.apply(daemons("agent", shell()))
+    namespace.apply(daemon_set("agent", shell()))
     assert "successfully rolled out" in namespace.kubectl("rollout", "status", "ds/agent", "--timeout=30s")
     before = nodes_of(namespace, "agent")
     assert sorted(before) == ["lab-worker", "lab-worker2"]
@@ -160,7 +158,7 @@ def test_a_daemonset_has_a_pod_on_each_worker_and_on_the_control_plane_if_it_may
 
 def test_a_daemonset_surges_and_goes_back(namespace: Namespace) -> None:
     rolling = {"rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}}
-    namespace.apply(daemons("agent", web(env=[{"name": "COLOUR", "value": "green"}]), updateStrategy=rolling))
+    namespace.apply(daemon_set("agent", web(env=[{"name": "COLOUR", "value": "green"}]), updateStrategy=rolling))
     namespace.kubectl("rollout", "status", "ds/agent", "--timeout=30s")
     namespace.kubectl("set", "env", "ds/agent", "COLOUR=blue")
     namespace.kubectl("rollout", "status", "ds/agent", "--timeout=30s")
@@ -174,17 +172,8 @@ def test_a_daemonset_surges_and_goes_back(namespace: Namespace) -> None:
     assert sorted(r["revision"] for r in revisions) == [2, 3]
 
 
-def daemons(name: str, container: JSON, **spec: Any) -> JSON:
-    made = workload("DaemonSet", name, 1, container, **spec)
-    del made["spec"]["replicas"]
-    return made
-
-
 def test_a_cronjob_makes_a_job_at_its_time_and_counts_it(namespace: Namespace) -> None:
-    container = shell("echo $(hostname)")
-    template = {"spec": {"restartPolicy": "Never", "terminationGracePeriodSeconds": 1, "containers": [container]}}
-    spec = {"schedule": "@every 2s", "jobTemplate": {"spec": {"template": template}}}
-    namespace.apply({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": "tick"}, "spec": spec})
+    namespace.apply(cron_job("tick", "@every 2s", shell("echo $(hostname)")))
     namespace.wait("cronjob/tick", "jsonpath={.status.lastSuccessfulTime}")
     (job, *_) = namespace.get("jobs")["items"]
     made = job["metadata"]

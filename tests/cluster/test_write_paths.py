@@ -19,7 +19,7 @@ import schemathesis
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from manifests import JSON, claim, pod, service, shell, valkey, workload
+from manifests import JSON, claim, cron_job, daemon_set, pod, service, shell, valkey, workload
 from raw_requests import EXAMPLES, FEW, VALUES, WORDS, Raw, check, logged_errors
 from running_lab import RunningLab
 from schemathesis import Case, GenerationMode
@@ -186,6 +186,8 @@ GOOD = [
     ("apis/apps/v1/namespaces/hostile/statefulsets", workload("StatefulSet", "one", 1, shell())),
     ("apis/apps/v1/namespaces/hostile/deployments", workload("Deployment", "one", 1, shell())),
     ("apis/apps/v1/namespaces/hostile/replicasets", workload("ReplicaSet", "one", 1, shell())),
+    ("apis/apps/v1/namespaces/hostile/daemonsets", daemon_set("one", shell())),
+    ("apis/batch/v1/namespaces/hostile/cronjobs", cron_job("one", "@daily", shell("true"))),
     ("apis/batch/v1/namespaces/hostile/jobs", in_group("batch/v1", "Job", "one", spec=JOB)),
     (
         "apis/policy/v1/namespaces/hostile/poddisruptionbudgets",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from control_plane import ControlPlane
-from rbac_objects import binding, empty_registry, group, role, rule, store
+from rbac_objects import binding, empty_registry, group, role, rule, store, user
 
 from labsupport.embedded.controllers.clusterrole_aggregation import ClusterRoleAggregationController
 from labsupport.embedded.objects import JSON, labels_of, name_of
@@ -57,6 +57,24 @@ def test_a_debugger_in_a_running_pod_is_for_those_who_may_everything(role_name: 
         verb = "patch" if plain == "ephemeralcontainers" else "create"
         wanted = Attributes(verb, "", "pods", plain, "default", "one")
         assert Authorizer(plane.registry).authorize(User("ann", ("dev",)), wanted).allowed is expected
+
+
+@pytest.mark.parametrize(
+    "api_group_and_plural", ["apps/daemonsets", "apps/statefulsets", "batch/cronjobs", "batch/jobs"]
+)
+def test_who_edits_may_write_workloads_and_who_views_may_read_them(
+    registry: Registry, api_group_and_plural: str
+) -> None:
+    api_group, plural = api_group_and_plural.split("/")
+    store(registry, binding("editors", "ClusterRole/system:aggregate-to-edit", user("ed")))
+    store(registry, binding("viewers", "ClusterRole/system:aggregate-to-view", user("vi")))
+
+    def may(name: str, verb: str, subresource: str = "") -> bool:
+        wanted = Attributes(verb, api_group, plural, subresource, namespace="default")
+        return Authorizer(registry).authorize(User(name, ()), wanted).allowed
+
+    assert may("ed", "create") and may("ed", "deletecollection") and not may("ed", "update", "status")
+    assert may("vi", "watch") and may("vi", "get", "status") and not may("vi", "patch")
 
 
 def test_reconciling_again_writes_nothing(registry: Registry) -> None:
