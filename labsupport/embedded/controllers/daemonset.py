@@ -52,11 +52,10 @@ class DaemonSetController(Controller):
         self._failures: dict[tuple[str, int, str], tuple[float, float]] = {}
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
-        """Sets themselves, the sets of pods and revisions, and those for which a change of a node counts."""
+        """Sets themselves, the sets of pods, and those for which a change of a node counts."""
         return {
             DAEMON_SETS: self.own_key,
             PODS: lambda change: adoption.owner_keys(self.registry, DAEMON_SETS, change),
-            CONTROLLER_REVISIONS: lambda change: adoption.owner_keys(self.registry, DAEMON_SETS, change),
             NODES: self._on_node,
         }
 
