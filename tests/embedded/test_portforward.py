@@ -7,6 +7,7 @@ import contextlib
 import functools
 import hashlib
 import re
+import socket
 import struct
 import zlib
 from collections.abc import AsyncIterator
@@ -19,6 +20,7 @@ from kubernetes.stream import portforward
 
 from labsupport.current.connection import Connection
 from labsupport.embedded.http import spdy
+from labsupport.embedded.objects import JSON
 
 PATH = "/api/v1/namespaces/default/pods/one/portforward"
 V4 = "v4.channel.k8s.io"
@@ -94,6 +96,32 @@ async def test_a_megabyte_comes_back_whole_and_in_order(api: ApiServer) -> None:
 async def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
     writer.write(data)
     await writer.drain()
+
+
+@pytest.mark.parametrize("websockets", ["true", "false"])
+async def test_a_client_that_goes_is_noticed_while_the_pod_reads_nothing(
+    api: ApiServer, monkeypatch: pytest.MonkeyPatch, websockets: str
+) -> None:
+    """Nothing is read from the client then, not even its end; the connection into the pod must not stay for ever."""
+    monkeypatch.setenv("KUBECTL_PORT_FORWARD_WEBSOCKETS", websockets)
+    dialled: list[asyncio.StreamWriter] = []
+    dial = api.runtime.dial
+
+    async def recorded(pod: JSON, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        reader, writer = await dial(pod, port)
+        dialled.append(writer)
+        return reader, writer
+
+    monkeypatch.setattr(api.runtime, "dial", recorded)
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        api.runtime.listening[9] = deaf.getsockname()[1]
+        async with forwarded(api, 9) as (local, process), asyncio.timeout(SECONDS):
+            _, writer = await asyncio.open_connection("127.0.0.1", local)
+            with pytest.raises(TimeoutError):  # all buffers on the way are full
+                await asyncio.wait_for(_write(writer, bytes(1 << 26)), 1)
+            process.kill()
+            await dialled[0].wait_closed()
+            writer.transport.abort()
 
 
 async def test_the_pods_end_of_a_connection_reaches_the_client(api: ApiServer) -> None:

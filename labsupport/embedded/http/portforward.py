@@ -22,6 +22,7 @@ from labsupport.embedded.errors import ApiError, bad_request
 from labsupport.embedded.http import spdy, spdy_upgrade, websocket
 from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.channels import PROTOCOLS, Channels
+from labsupport.embedded.http.client_presence import while_there
 from labsupport.embedded.http.reading import namespace
 from labsupport.embedded.http.spdy_streams import Event, SpdyStreams
 from labsupport.embedded.objects import JSON, name_of, uid_of
@@ -106,6 +107,9 @@ async def _carry(call: Call, pod: JSON, connection: Connection, send: Send) -> s
             await send(data)
     except ConnectionResetError:
         pass  # by the pod: the same as its end
+    except asyncio.CancelledError:
+        writer.transport.abort()  # the client has gone: nobody waits until the pod reads the rest
+        raise
     finally:
         sending.cancel()
         writer.close()
@@ -151,9 +155,9 @@ class _Tunnel:
             case spdy.Data() if event.stream in self._connections:
                 incoming = self._connections[event.stream].incoming
                 if event.data:
-                    await incoming.put(event.data)
+                    await while_there(incoming.put(event.data), streams.ping)
                 if event.ended:
-                    await incoming.put(None)
+                    await while_there(incoming.put(None), streams.ping)
             case spdy.Reset() if event.stream in self._tasks:
                 self._tasks[event.stream].cancel()
 
@@ -210,7 +214,7 @@ async def _channels(call: Call, pod: JSON, channels: Channels, ports: list[int])
     async def read() -> None:
         async for channel, data in channels.messages():
             if channel % 2 == 0 and channel < 2 * len(ports) and data:
-                await connections[channel // 2].incoming.put(data)
+                await while_there(connections[channel // 2].incoming.put(data), channels.ping)
 
     reading = asyncio.ensure_future(read())
     serving = asyncio.gather(*(serve(number) for number in range(len(ports))))

@@ -18,6 +18,7 @@ from labsupport.embedded.errors import ApiError, bad_request
 from labsupport.embedded.http import spdy_upgrade, websocket
 from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.channels import V4, Channels
+from labsupport.embedded.http.client_presence import while_there
 from labsupport.embedded.http.containers import all_containers, choose, default_container
 from labsupport.embedded.http.options import boolean
 from labsupport.embedded.http.reading import namespace
@@ -35,7 +36,6 @@ from labsupport.embedded.http.responses import internal_error, success
 from labsupport.embedded.objects import JSON, name_of
 from labsupport.embedded.podruntime import STDERR, STDOUT, StreamSession
 
-_PING_SECONDS = 0.25  # between two looks whether a client is there whose input the program does not read
 _LARGEST_MESSAGE = 16 << 20  # bytes; clients send stdin in pieces of some 32 KiB
 
 log = logging.getLogger(__name__)
@@ -157,26 +157,11 @@ async def _read(streams: RemoteStreams, session: StreamSession, *, stdin: bool) 
     async for channel, data in streams.events():
         if channel == STDIN and stdin:
             if data:
-                await _write_stdin(streams, session, data)
+                await while_there(session.write_stdin(data), streams.ping)
         elif channel == RESIZE:
             _resize(session, data)
         elif channel == CLOSE and data == bytes([STDIN]) and stdin:
             await session.close_stdin()
-
-
-async def _write_stdin(streams: RemoteStreams, session: StreamSession, data: bytes) -> None:
-    """Write to the program, and see meanwhile whether the client is still there: nothing is read from it until then.
-
-    Raises ConnectionError when it has gone. Writing is what tells: a host answers what comes for a closed connection
-    with a reset.
-    """
-    writing = asyncio.ensure_future(session.write_stdin(data))
-    try:
-        while not (await asyncio.wait((writing,), timeout=_PING_SECONDS))[0]:
-            await streams.ping()
-        writing.result()
-    finally:
-        writing.cancel()
 
 
 def _resize(session: StreamSession, data: bytes) -> None:
