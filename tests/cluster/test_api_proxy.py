@@ -30,6 +30,7 @@ http {
     }
     location = /here { return 302 /there; }
     location = /away { return 302 http://example.org/there; }
+    location = /expected { return 200 "[$http_expect]\n"; }
     location = /missing { return 404 "not here\n"; }
   }
 }
@@ -126,6 +127,23 @@ def test_what_cannot_be_reached_is_said(teller: Namespace, rest: str, code: int,
     answer = ask(teller, "GET", rest)
     assert answer.status == code
     assert re.search(words, json.load(answer)["message"])
+
+
+def test_a_body_waits_for_nobodys_leave_but_the_servers(teller: Namespace) -> None:
+    """curl asks for it with a large body (Expect: 100-continue); a pod that does not know it would never give it."""
+    answer = ask(teller, "POST", "pods/web/proxy/expected", b"body", Expect="100-continue")
+    assert answer.read() == b"[]\n"
+
+
+def test_what_is_no_http_is_said_without_its_bytes(namespace: Namespace) -> None:
+    """They may be many, and anything."""
+    config = "events {} stream { server { listen 80; return 'no page\\n'; } }"
+    command = ["sh", "-c", f'echo "{config}" > /tmp/conf && exec nginx -c /tmp/conf -g "daemon off;"']
+    probe = {"tcpSocket": {"port": 80}}
+    namespace.apply(pod("no-web", {"name": "c", "image": "nginx:1.31.3", "command": command, "readinessProbe": probe}))
+    namespace.wait("pod/no-web", "condition=Ready")
+    message = json.load(ask(namespace, "GET", "pods/no-web:80/proxy/"))["message"]
+    assert message == "error trying to reach service: malformed HTTP response: Bad status line"
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "169.254.169.254", "::1", "0.0.0.0", "224.0.0.1"])

@@ -25,10 +25,11 @@ from labsupport.embedded.objects import JSON
 from labsupport.embedded.resources import ENDPOINTS, PODS
 
 _SCHEMES = ("", "http", "https")
-# RFC 9110, section 7.6.1; and what told the API server who asks, which is nobody else's business.
+# RFC 9110, section 7.6.1; what told the API server who asks, which is nobody else's business; and "expect", which is
+# answered here: the pod might not know it, and the body would wait for ever.
 _NOT_PASSED_ON = {
     *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"),
-    *("transfer-encoding", "upgrade", "authorization", "host", "accept-encoding"),
+    *("transfer-encoding", "upgrade", "authorization", "host", "expect", "accept-encoding"),
 }
 _SEGMENTS = 7  # api/v1/namespaces/<namespace>/<plural>/<name>/proxy, and then the other server's own path
 _PATIENCE = aiohttp.ClientTimeout(total=None, sock_connect=30)  # seconds
@@ -69,6 +70,9 @@ async def forward(call: Call) -> web.StreamResponse:
     except aiohttp.ClientConnectorError as error:
         reason = os.strerror(error.os_error.errno).lower() if error.os_error.errno else str(error)
         raise _unavailable(f"error trying to reach service: dial tcp {host}:{port}: connect: {reason}") from error
+    except aiohttp.ClientResponseError as error:  # what came is no answer; its bytes may be many, and anything
+        why = error.message.partition(":")[0]
+        raise _unavailable(f"error trying to reach service: malformed HTTP response: {why}") from error
     except aiohttp.ClientError as error:
         raise _unavailable(f"error trying to reach service: {error}") from error
 
