@@ -59,6 +59,8 @@ def _verdict(exercise: str, entry: dict[str, Any] | None, answer: object) -> str
         return f"{exercise} TRY AGAIN: there is no exercise of that number; there are {', '.join(_exercises())}."
     if answer is ...:
         return f"{exercise} TODO: {entry['question']}"
+    if isinstance(answer, Exception):  # of a function that is the answer
+        return f"{exercise} TRY AGAIN: it raised {type(answer).__name__}: {answer}. lab.hint({exercise!r}) helps."
     expected = entry["answer"]
     if entry.get("any_order") and isinstance(answer, (list, tuple)):
         answer = set(answer)

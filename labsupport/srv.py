@@ -82,7 +82,10 @@ def chi_square(counted: dict[Srv, int]) -> float:
 
 
 def judge(chooser: object) -> object:
-    """Try a learner's chooser out: `...` for the untouched one, True when it is right, else what is wrong with it."""
+    """Try a learner's chooser out: `...` for the untouched one, True when it is right, else what is wrong with it.
+
+    What the chooser raises is what is wrong with it, too.
+    """
     if chooser is ...:
         return ...
     if not callable(chooser):
@@ -101,5 +104,5 @@ def judge(chooser: object) -> object:
             return "weight ignored"
         alone = shares(chooser, [never], draws=10)
     except Exception as error:
-        return f"it failed: {type(error).__name__}"
+        return error
     return True if alone[never] == 10 else "not one of the records"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from labsupport.checks import check
 from labsupport.srv import Srv, chi_square, choose, in_order, judge, parse, shares
 
 A, B, C = Srv(10, 60, 1, "a."), Srv(10, 30, 2, "b."), Srv(10, 10, 3, "c.")
@@ -71,8 +72,15 @@ def invented(records: Sequence[Srv], chance: random.Random) -> Srv:
         (evenly, "weight ignored"),
         (invented, "not one of the records"),
         (42, "not a function"),
-        (lambda records, chance: 1 / 0, "it failed: ZeroDivisionError"),
     ],
 )
 def test_the_judge_says_what_is_wrong(wrong: object, why: str) -> None:
     assert judge(wrong) == why
+
+
+def test_a_choice_that_raises_is_told_its_error(capsys: pytest.CaptureFixture[str]) -> None:
+    """Not that its kind is wrong: the learner has written a function, as asked."""
+    check("8.1", judge(lambda records, chance: records[99]))
+    assert capsys.readouterr().out == "8.1 TRY AGAIN: it raised IndexError: list index out of range. " + (
+        "lab.hint('8.1') helps.\n"
+    )
