@@ -25,6 +25,11 @@ _MESSAGES = {
         "1 kind string, 3 name string, 4 uid string, 5 apiVersion string, 6 controller bool?, "
         "7 blockOwnerDeletion bool?"
     ),
+    "DeleteOptions": (
+        "1 gracePeriodSeconds int64?, 2 preconditions Preconditions?, 3 orphanDependents bool?, "
+        "4 propagationPolicy string?, 5 dryRun []string, 6 ignoreStoreReadErrorWithClusterBreakingPotential bool?"
+    ),
+    "Preconditions": "1 uid string?, 2 resourceVersion string?",
     "LabelSelector": "1 matchLabels {}string, 2 matchExpressions []LabelSelectorRequirement",
     "LabelSelectorRequirement": "1 key string, 2 operator string, 3 values []string",
     "Namespace": "1 metadata ObjectMeta, 2 spec NamespaceSpec, 3 status -",
@@ -262,7 +267,7 @@ _MESSAGES = {
     "ExtraValue": "1 items []string",
 }
 
-KINDS = frozenset(
+_OBJECTS = frozenset(
     {
         ("v1", "Namespace"),
         ("v1", "ServiceAccount"),
@@ -288,6 +293,8 @@ KINDS = frozenset(
         ("authorization.k8s.io/v1", "LocalSubjectAccessReview"),
     }
 )
+# The options of a deletion are of the version of what is deleted.
+KINDS = _OBJECTS | {(version, "DeleteOptions") for version, _ in _OBJECTS}
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ import contextlib
 import json
 
 import pytest
-from http_server import ApiServer
+from http_server import ApiServer, pod
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -225,6 +225,31 @@ async def test_kubectl_debug_copies_a_pod_in_full(api: ApiServer) -> None:
     _, two = await api.client("GET", "/api/v1/namespaces/default/pods/two")
     assert two["metadata"]["labels"] == {"l": "1"}
     assert two["spec"] == one["spec"]
+
+
+async def test_kubectl_debug_replaces_a_pod(api: ApiServer) -> None:
+    """It deletes with options in protobuf."""
+    await api.client("POST", "/api/v1/namespaces/default/pods", pod("one"))
+    code, _, err = await api.kubectl("debug", "one", "--copy-to=two", "--replace", "--set-image=*=nginx:1")
+    assert code == 0, err
+    assert {
+        name: (await api.client("GET", f"/api/v1/namespaces/default/pods/{name}"))[0] for name in ("one", "two")
+    } == {
+        "one": 404,
+        "two": 200,
+    }
+
+
+def test_the_options_of_a_deletion_are_read() -> None:
+    options = record(1, 0) + record(2, record(1, b"u") + record(2, b"7")) + record(4, b"Orphan") + record(5, b"All")
+    assert decode(envelope("DeleteOptions", options, "apps/v1")) == {
+        "apiVersion": "apps/v1",
+        "kind": "DeleteOptions",
+        "gracePeriodSeconds": 0,
+        "preconditions": {"uid": "u", "resourceVersion": "7"},
+        "propagationPolicy": "Orphan",
+        "dryRun": ["All"],
+    }
 
 
 async def test_kubectl_asks_for_tokens_and_for_permission(api: ApiServer) -> None:
