@@ -222,6 +222,14 @@ def test_frames_may_come_cut_anywhere() -> None:
     assert events == [spdy.Data(5, b"abc", False), spdy.Ping(7), spdy.Reset(5)]
 
 
+def test_headers_that_deflate_a_hundredfold_do_not_take_the_memory() -> None:
+    block = zlib.compressobj(zdict=spdy.DICTIONARY)
+    deflated = block.compress(bytes(1 << 24)) + block.flush(zlib.Z_SYNC_FLUSH)
+    body = struct.pack("!IIH", 1, 0, 0) + deflated
+    with pytest.raises(spdy.SpdyError, match="larger than 65536 bytes"):
+        list(spdy.Reader().feed(struct.pack("!II", 0x80030001, len(body)) + body))
+
+
 async def test_the_labs_own_forwarder_carries_a_connection_and_tells_a_refusal(api: ApiServer) -> None:
     refused: asyncio.Queue[str] = asyncio.Queue()
 

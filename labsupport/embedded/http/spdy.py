@@ -16,6 +16,7 @@ SYN_STREAM, SYN_REPLY, RST_STREAM, PING, GOAWAY = 1, 2, 3, 6, 7
 FIN = 0x01
 PROTOCOL_ERROR, REFUSED_STREAM, CANCEL = 1, 3, 5  # of RST_STREAM
 LARGEST_FRAME = 1 << 24  # bytes, by the length's three bytes
+_LARGEST_HEADERS = 1 << 16  # bytes of a stream's names and values: a deflated frame could become 16 GB of them
 _VERSION = 3
 _HEADER = struct.Struct("!II")
 _CONTROL = 1 << 31
@@ -125,7 +126,9 @@ class Reader:
             raise SpdyError(f"a control frame of type {kind} that cannot be read: {error}") from error
 
     def _headers(self, block: bytes) -> dict[str, str]:
-        plain, place = self._inflate.decompress(block), 4
+        plain, place = self._inflate.decompress(block, _LARGEST_HEADERS), 4
+        if self._inflate.unconsumed_tail:
+            raise SpdyError(f"the headers of a stream are larger than {_LARGEST_HEADERS} bytes")
         headers = {}
         for _ in range(struct.unpack_from("!I", plain)[0]):
             pair = []
