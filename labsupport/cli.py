@@ -131,13 +131,17 @@ def _range(run: list[int], by: int = 0) -> str:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    findings = backends.choose(options.cluster).doctor()
+    backend = backends.choose(options.cluster)
+    findings = backend.doctor()
     for finding in findings:
         print(f"{_MARKS[finding.level]}  {finding.subject}: {finding.detail}")
         if finding.remedy:
             print(f"      -> {finding.remedy}")
     failed = sum(f.level == "fail" for f in findings)
-    print(f"{failed} to mend." if failed else "Nothing to mend. Next: `lab up`.")
+    if failed:
+        print(f"{failed} to mend.")
+    else:
+        print(f"Nothing to mend. Next: `{'lab open' if backend.status().running else 'lab up'}`.")
     return 1 if failed else 0
 
 

@@ -189,11 +189,13 @@ def test_doctor_names_all_it_looked_at(own: RunningLab) -> None:
     assert subjects == {"system", "tools", "namespaces", "disk", "memory", "ports", "image"}
     assert "this lab runs and holds them" in done.stdout
     assert "valkey/valkey:8.1 <- " in done.stdout
-    assert "Nothing to mend" in done.stdout
+    assert "Nothing to mend. Next: `lab open`." in done.stdout  # it runs
 
 
 def test_doctor_leaves_nothing_behind(absent: RunningLab) -> None:
-    assert absent.lab("doctor").returncode == 0
+    done = absent.lab("doctor")
+    assert done.returncode == 0
+    assert "Next: `lab up`." in done.stdout
     assert not absent.state.exists()
 
 
