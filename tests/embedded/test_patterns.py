@@ -22,6 +22,8 @@ LONG = "a" * 100_000 + "b"  # a pattern that goes back and tries again does not 
         (r"(?i)ABC", "xabc", "abc"),
         (r"(?P<n>b)|(?<m>c)", "acb", "c"),
         (r"[^\n]+", "ä€😀", "ä€😀"),
+        (r"\\C", r"a\C", r"\C"),
+        (r"\Q\C\E+", r"a\CC", r"\CC"),
         (r"(a*)+", "b", ""),
     ],
 )
@@ -65,6 +67,7 @@ def test_so_are_too_many_matches_of_a_long_text() -> None:
         ("a{1001}", "error parsing regexp: invalid repeat count: `{1001}`"),
         ("(?=a)", "error parsing regexp: invalid or unsupported Perl syntax: `(?=`"),
         (r"\Z", r"error parsing regexp: invalid escape sequence: `\Z`"),
+        (r"\\\Ca", r"error parsing regexp: invalid escape sequence: `\C`"),
         ("[b-a]", "error parsing regexp: invalid character class range: `b-a`"),
         (r"(\pL?){900}", r"error parsing regexp: expression too large: `(\pL?){900}`"),
     ],

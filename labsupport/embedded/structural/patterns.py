@@ -8,6 +8,7 @@ pattern: most clusters have none.
 from __future__ import annotations
 
 import functools
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ _GO_WORDS = {
     "invalid named capture group": "invalid named capture",
     "pattern too large - compile failed": "expression too large",
 }
+_ESCAPE = re.compile(r"\\Q.*?(?:\\E|\Z)|\\(.)", re.DOTALL)  # what stands between \Q and \E is itself
 
 
 class PatternError(ValueError):
@@ -79,8 +81,11 @@ def _compiled(pattern: str) -> re2._Regexp:
     options = re2.Options()
     options.log_errors = False
     try:
-        return re2._Regexp(pattern, options)  # not re2.compile, which keeps as many again
+        compiled = re2._Regexp(pattern, options)  # not re2.compile, which keeps as many again
     except re2.error as error:
         said = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error.args[0])
-    what, _, where = said.partition(": ")
-    raise PatternError(f"error parsing regexp: {_GO_WORDS.get(what, what)}: `{where or pattern}`")
+        what, _, where = said.partition(": ")
+        raise PatternError(f"error parsing regexp: {_GO_WORDS.get(what, what)}: `{where or pattern}`") from error
+    if any(escape[1] == "C" for escape in _ESCAPE.finditer(pattern)):  # a byte: RE2 has it, Go has not
+        raise PatternError(r"error parsing regexp: invalid escape sequence: `\C`")
+    return compiled
