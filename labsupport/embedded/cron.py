@@ -126,7 +126,8 @@ class Calendar:
             elif not self._is_due(time.date()):
                 time = self._midnight(time.date() + dt.timedelta(days=1))
             elif time.hour not in self.hours:
-                time = self._later(time, _HOUR).replace(minute=0)
+                # Not the hour's beginning an hour later: where a clock is put back by half an hour, that is the same.
+                time = self._later(time, _HOUR - time.minute * _MINUTE)
             elif time.minute not in self.minutes:
                 time = self._later(time, _MINUTE)
             else:
@@ -205,7 +206,8 @@ def _duration(text: str) -> float:
     unsigned = text[1:] if text[:1] in ("+", "-") else text
     if unsigned == "0":
         return 0.0
-    if not re.fullmatch(r"(([0-9]+\.?[0-9]*|\.[0-9]+)[^0-9.]*)+", unsigned):
+    # What it has taken it does not give back (*+): the ways to divide a row of digits double with each of them.
+    if not re.fullmatch(r"(([0-9]++\.?+[0-9]*+|\.[0-9]++)[^0-9.]*+)++", unsigned):
         raise invalid
     total = 0.0
     for number, unit in re.findall(r"([0-9.]+)([^0-9.]*)", unsigned):

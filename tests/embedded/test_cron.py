@@ -67,6 +67,19 @@ def test_a_time_on_the_second_is_not_due_again() -> None:
     assert times("0 * * * *", 1, after=exact - dt.timedelta(microseconds=1)) == ["26-07-09 15:00"]
 
 
+def test_a_clock_that_is_put_back_by_half_an_hour_is_passed() -> None:
+    before = dt.datetime(2026, 4, 4, 10, tzinfo=dt.UTC)  # Lord Howe Island has half past one twice in this night
+    found = times("0 5 * * *", 2, after=before, zone="Australia/Lord_Howe")
+    assert found == ["26-04-05 05:00", "26-04-06 05:00"]
+    assert times("0 2 * * *", 1, after=before, zone="Australia/Lord_Howe") == ["26-04-05 02:00"]
+    assert times("45 1 * * *", 2, after=before, zone="Australia/Lord_Howe") == ["26-04-05 01:45", "26-04-05 01:45"]
+
+
+def test_a_duration_of_many_digits_is_refused_and_does_not_hang() -> None:
+    with pytest.raises(ValueError, match="invalid duration"):
+        cron.parse(f"@every {'1' * 1000}..")
+
+
 @pytest.mark.parametrize("text", ["0 0 31 2 *", "0 0 30 feb *", "0 0 31 4,6,9,11 *", ", * * * *"])
 def test_what_is_never_due(text: str) -> None:
     assert cron.parse(text).next(START) is None
