@@ -6,6 +6,8 @@ import asyncio
 import base64
 import contextlib
 import re
+import struct
+import zlib
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -151,6 +153,49 @@ async def test_a_client_that_opens_no_streams_and_leaves_is_let_go(api: ApiServe
         writer.write_eof() if writer.can_write_eof() else writer.close()
         assert await reader.read() == b""
     assert not api.runtime.sessions
+
+
+class Opening:
+    """Frames that open streams, as a client makes them."""
+
+    def __init__(self) -> None:
+        self._deflate = zlib.compressobj(zdict=spdy.DICTIONARY)
+
+    def frame(self, stream: int, headers: dict[str, str]) -> bytes:
+        """The frame with which the client opens a stream."""
+        words = [word.encode() for pair in headers.items() for word in pair]
+        block = struct.pack("!I", len(headers)) + b"".join(struct.pack("!I", len(word)) + word for word in words)
+        body = struct.pack("!IIH", stream, 0, 0) + self._deflate.compress(block)
+        body += self._deflate.flush(zlib.Z_SYNC_FLUSH)
+        return struct.pack("!II", 0x80030001, len(body)) + body
+
+
+async def test_a_stream_is_opened_once(api: ApiServer) -> None:
+    opening = Opening()
+    about = {"port": "7", "requestid": "0"}
+    async with upgraded(api, POD + "/portforward", "portforward.k8s.io") as (reader, writer, _):
+        for stream, kind in ((1, "error"), (3, "data"), (5, "error"), (3, "data")):
+            writer.write(opening.frame(stream, {**about, "streamtype": kind}))
+        refusal = spdy.Writer.reset(3, spdy.REFUSED_STREAM)
+        assert (await reader.readuntil(refusal)).endswith(refusal)
+        writer.write(spdy.Writer.data(3, b"hello", end=True))
+        assert b"hello" in await reader.readuntil(b"hello")
+
+
+async def test_a_stream_given_up_at_once_holds_up_nothing(api: ApiServer) -> None:
+    opening = Opening()
+    about = {"port": "7", "requestid": "0"}
+    frames = [opening.frame(1, {**about, "streamtype": "error"}), opening.frame(3, {**about, "streamtype": "data"})]
+    frames += [spdy.Writer.reset(3, spdy.CANCEL), *(spdy.Writer.data(3, b"x") for _ in range(200))]
+    async with upgraded(api, POD + "/portforward", "portforward.k8s.io") as (reader, writer, _):
+        writer.write(b"".join([*frames, spdy.Writer.ping(5)]))
+        await reader.readuntil(spdy.Writer.ping(5))
+
+
+async def test_input_before_the_streams_are_open_is_bounded(api: ApiServer) -> None:
+    async with upgraded(api, POD + "/exec?command=cat&stdin=1&stdout=1", "v4.channel.k8s.io") as (reader, writer, _):
+        writer.write(b"".join(spdy.Writer.data(1, bytes(1 << 16)) for _ in range(17)))
+        assert await reader.read() == b""
 
 
 @pytest.mark.parametrize(

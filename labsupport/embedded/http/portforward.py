@@ -168,7 +168,8 @@ class _Tunnel:
             port = _port(headers.get("port", ""))
         except ValueError:
             port = 0
-        if not port or kind not in ("error", "data") or (kind == "data" and request not in self._errors):
+        is_known = event.stream in self._connections
+        if is_known or not port or kind not in ("error", "data") or (kind == "data" and request not in self._errors):
             await streams.refuse(event.stream)
             return
         await streams.accept(event.stream)
@@ -180,6 +181,14 @@ class _Tunnel:
             connection.incoming.put_nowait(None)
         task = asyncio.create_task(self._serve(streams, event.stream, self._errors.pop(request), connection))
         self._tasks[event.stream] = task
+        task.add_done_callback(lambda _: self._forget(event.stream))
+
+    def _forget(self, stream: int) -> None:
+        """The connection has ended, or was given up before it began."""
+        del self._tasks[stream]
+        incoming = self._connections.pop(stream).incoming
+        while not incoming.empty():  # whoever waits to put more into it goes on
+            incoming.get_nowait()
 
     async def _serve(self, streams: SpdyStreams, stream: int, errors: int, connection: Connection) -> None:
         async def send(data: bytes) -> None:
@@ -191,10 +200,6 @@ class _Tunnel:
             await streams.send(stream, b"", end=True)
         except ConnectionError:
             pass  # the client has gone: the reader notices
-        finally:
-            del self._connections[stream], self._tasks[stream]
-            while not connection.incoming.empty():  # whoever waits to put more into it goes on
-                connection.incoming.get_nowait()
 
 
 async def _channels(call: Call, pod: JSON, channels: Channels, ports: list[int]) -> None:

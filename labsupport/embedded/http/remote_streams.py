@@ -25,6 +25,8 @@ STDIN, ERROR, RESIZE, CLOSE = 0, 3, 4, 255  # beside STDOUT and STDERR
 WEBSOCKET_PROTOCOLS = (V5, V4, V4_BASE64, "channel.k8s.io", "base64.channel.k8s.io", UNNAMED)
 _NAMES = {"error": ERROR, "stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "resize": RESIZE}
 _PATIENCE = 30  # seconds, as upstream: for a client to open its streams
+_EARLY = 1 << 20  # bytes that a client may send before it has opened all of them
+_LONGEST_SIZE = 1 << 12  # bytes of a terminal's size in JSON
 
 
 class RemoteStreams(Protocol):
@@ -88,6 +90,7 @@ class SpdyRemote:
         self._asked = asked  # the channels that the request speaks of
         self._incoming = streams.events()
         self._early: list[spdy.Data] = []  # what came before all streams were there
+        self._early_size = 0  # bytes
         self._ids: dict[int, int] = {}  # channel -> stream
 
     async def begin(self) -> None:
@@ -102,6 +105,9 @@ class SpdyRemote:
     async def _take(self, event: Event) -> None:
         if isinstance(event, spdy.Data):
             self._early.append(event)
+            self._early_size += 8 + len(event.data)  # with the frame's header: also those of nothing add up
+            if self._early_size > _EARLY:
+                raise spdy.SpdyError(f"more than {_EARLY} bytes before all streams were open")
         if not isinstance(event, spdy.Opened):
             return
         channel = _NAMES.get(event.headers.get("streamtype", ""))
@@ -123,6 +129,7 @@ class SpdyRemote:
                     yield CLOSE, bytes([STDIN])
             elif channel == RESIZE:
                 *lines, sizes = (sizes + event.data).split(b"\n")
+                sizes = sizes[:_LONGEST_SIZE]
                 for line in lines:
                     yield RESIZE, line
 

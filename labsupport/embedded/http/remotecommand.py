@@ -33,6 +33,7 @@ from labsupport.embedded.http.remote_streams import (
     SpdyRemote,
 )
 from labsupport.embedded.http.responses import internal_error, success
+from labsupport.embedded.http.spdy import SpdyError
 from labsupport.embedded.objects import JSON, name_of
 from labsupport.embedded.podruntime import STDERR, STDOUT, StreamSession
 
@@ -154,14 +155,15 @@ async def _write(streams: RemoteStreams, session: StreamSession, channels: set[i
 
 async def _read(streams: RemoteStreams, session: StreamSession, *, stdin: bool) -> None:
     """Carry stdin and sizes to the program until the client leaves."""
-    async for channel, data in streams.events():
-        if channel == STDIN and stdin:
-            if data:
-                await while_there(session.write_stdin(data), streams.ping)
-        elif channel == RESIZE:
-            _resize(session, data)
-        elif channel == CLOSE and data == bytes([STDIN]) and stdin:
-            await session.close_stdin()
+    with contextlib.suppress(ConnectionError, SpdyError):  # it has gone, or says what is not understood
+        async for channel, data in streams.events():
+            if channel == STDIN and stdin:
+                if data:
+                    await while_there(session.write_stdin(data), streams.ping)
+            elif channel == RESIZE:
+                _resize(session, data)
+            elif channel == CLOSE and data == bytes([STDIN]) and stdin:
+                await session.close_stdin()
 
 
 def _resize(session: StreamSession, data: bytes) -> None:
