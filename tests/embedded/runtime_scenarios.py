@@ -143,6 +143,15 @@ async def a_debugger_that_ends_leaves_nothing_in_its_target(lab: Lab) -> None:
     assert target.running
 
 
+async def a_debugger_may_end_at_once(lab: Lab) -> None:
+    target = await lab.run("busybox", "sleep", "1000")
+    for _ in range(20):
+        debugger = await lab.run("busybox", "sh", "-c", "setsid sleep 236 & exit 3", joined=target)
+        assert (await debugger.wait()).code == 3
+    code, text = await run_in(target, "sh", "-c", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
+    assert code == 0 and "236" not in text, text
+
+
 async def a_debugger_has_the_user_that_it_asks_for(lab: Lab) -> None:
     target = await lab.run("busybox", "sleep", "1000")
     text = ""

@@ -154,8 +154,16 @@ async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec, jo
     streams = ContainerStreams(spec, log)
     said = bytearray()
     files: list[int] = []
-    status = OutputPipe(said.extend)
+    known = asyncio.get_running_loop().create_future()  # done when `said` has the program's number
+
+    def told(data: bytes) -> None:
+        said.extend(data)
+        if b"\n" in said and not known.done():
+            known.set_result(None)
+
+    status = OutputPipe(told)
     watcher = mounts = None
+    release = -1
     argv = (*streams.begin, *spec.argv)
     try:
         namespace = None
@@ -164,6 +172,10 @@ async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec, jo
             files += namespace.descriptors
             argv = (*as_user(spec), *argv)
         options = [*root.options(files, namespace), "--json-status-fd", str(status.writer)]
+        if joined is not None:  # it waits until its mount namespace is held: it may be gone soon after
+            held_back, release = os.pipe2(os.O_CLOEXEC)
+            files.append(held_back)
+            options += ["--block-fd", str(held_back)]
         files.append(memory_file("\0".join(options).encode() + b"\0"))
         watcher = await processes.spawn(
             [str(bwrap_path()), "--args", str(files[-1]), "--", *argv],
@@ -175,14 +187,17 @@ async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec, jo
         status.start()
         streams.start()
         ended = asyncio.ensure_future(watcher.wait())
+        if joined is not None:
+            await asyncio.wait((known, ended), return_when=asyncio.FIRST_COMPLETED)
+            if known.done():
+                mounts = MountNamespace(_child_pid(said))
+                os.write(release, b"\n")
         await asyncio.wait((streams.started, ended), return_when=asyncio.FIRST_COMPLETED)
         if not streams.started.done():
             await streams.complaints()
             raise StartError(f"failed to create container {spec.name}: {_last_line(spec)}")
         ended.cancel()
         pid = _child_pid(said)
-        if joined is not None:
-            mounts = MountNamespace(pid)
         streams.give_terminal(pid)
         container = Container(spec, sandbox, processes, watcher, pid, streams)
     except BaseException as e:
@@ -199,7 +214,7 @@ async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec, jo
             raise StartError(f"failed to start container {spec.name}: {e}") from e
         raise
     finally:
-        for descriptor in files:
+        for descriptor in files if release < 0 else (*files, release):
             os.close(descriptor)
     container._watch(status, mounts)
     return container
