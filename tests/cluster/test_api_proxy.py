@@ -28,6 +28,11 @@ http {
       default_type text/plain;
       return 200 "$request_method $request_uri auth=$http_authorization by=$http_x_forwarded_uri\n";
     }
+    location = /headers {
+      add_header Access-Control-Allow-Origin *;
+      add_header X-Own 1;
+      return 200 "$http_x_hop $http_x_own";
+    }
     location = /here { return 302 /there; }
     location = /away { return 302 http://example.org/there; }
     location = /expected { return 200 "[$http_expect]\n"; }
@@ -94,6 +99,13 @@ def test_the_methods_and_bodies_of_rest_are_passed_on(teller: Namespace) -> None
 def test_the_pods_own_errors_come_back(teller: Namespace) -> None:
     answer = ask(teller, "GET", "pods/web/proxy/missing")
     assert (answer.status, answer.read()) == (404, b"not here\n")
+
+
+def test_headers_for_one_connection_and_for_browsers_end_at_the_server(teller: Namespace) -> None:
+    headers = {"Connection": "close, X-Hop", "X-Hop": "hop", "X-Own": "own"}
+    answer = ask(teller, "GET", "pods/web/proxy/headers", **headers)
+    assert (answer.status, answer.read()) == (200, b" own")
+    assert (answer.getheader("X-Own"), answer.getheader("Access-Control-Allow-Origin")) == ("1", None)
 
 
 def test_redirects_stay_below_the_proxy(teller: Namespace) -> None:

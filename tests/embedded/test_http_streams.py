@@ -12,6 +12,8 @@ import orjson
 import pytest
 from http_server import SECONDS, ApiServer, Client, pod, run_pod, running
 
+from labsupport.embedded.http import proxying, server
+
 PODS_PATH = "/api/v1/namespaces/default/pods"
 V5, V4 = "v5.channel.k8s.io", "v4.channel.k8s.io"
 
@@ -289,3 +291,29 @@ async def test_stopping_the_server_ends_every_stream(tmp_path: Path) -> None:
         assert not api.services.closers
         for response in (logs, watch):
             response.close()
+
+
+async def test_stopping_the_server_ends_an_answer_that_a_pod_goes_on_giving(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    left = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nbegun")
+        await reader.read()
+        left.set()
+        writer.close()
+
+    listener = await asyncio.start_server(answer, "127.0.0.1", 0)
+    monkeypatch.setattr(proxying, "_pod", lambda call, name: listener.sockets[0].getsockname())
+    monkeypatch.setattr(server, "_SHUTDOWN", 10 * SECONDS)
+    async with running(tmp_path) as api:
+        run_pod(api.registry, pod("one"))
+        response = await api.client.session.get(f"{api.url}{PODS_PATH}/one/proxy/")
+        assert await response.content.readexactly(5) == b"begun"
+        async with asyncio.timeout(SECONDS):
+            await api.server.stop()
+            await left.wait()
+        response.close()
+    listener.close()

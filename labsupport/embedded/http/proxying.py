@@ -10,17 +10,19 @@ from __future__ import annotations
 import ipaddress
 import os
 import random
+from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 import aiohttp
 from aiohttp import hdrs, web
-from multidict import CIMultiDict
+from multidict import CIMultiDict, MultiMapping
 from yarl import URL
 
 from labsupport.embedded.errors import ApiError, bad_request
 from labsupport.embedded.http.call import Call
 from labsupport.embedded.http.reading import namespace
+from labsupport.embedded.http.websocket import stopped_with_the_server
 from labsupport.embedded.objects import JSON
 from labsupport.embedded.resources import ENDPOINTS, PODS
 
@@ -31,6 +33,8 @@ _NOT_PASSED_ON = {
     *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"),
     *("transfer-encoding", "upgrade", "authorization", "host", "expect", "accept-encoding"),
 }
+# Who may read an answer in a browser is the API server's to say, and it says nobody (upstream: removeCORSHeaders).
+_NOT_PASSED_BACK = {f"access-control-allow-{what}" for what in ("credentials", "headers", "methods", "origin")}
 _SEGMENTS = 7  # api/v1/namespaces/<namespace>/<plural>/<name>/proxy, and then the other server's own path
 _PATIENCE = aiohttp.ClientTimeout(total=None, sock_connect=30)  # seconds
 
@@ -56,6 +60,7 @@ async def forward(call: Call) -> web.StreamResponse:
     url = URL(f"{name.scheme or 'http'}://{host}:{port}{path or '/'}{'?' + query if query else ''}", encoded=True)
     try:
         async with (
+            stopped_with_the_server(call),
             aiohttp.ClientSession(timeout=_PATIENCE, auto_decompress=False) as session,
             session.request(
                 call.request.method,
@@ -78,7 +83,7 @@ async def forward(call: Call) -> web.StreamResponse:
 
 
 async def _pass_back(request: web.Request, answer: aiohttp.ClientResponse, prefix: str) -> web.StreamResponse:
-    headers = CIMultiDict((k, v) for k, v in answer.headers.items() if k.lower() not in _NOT_PASSED_ON)
+    headers = CIMultiDict((k, v) for k, v in _end_to_end(answer.headers) if k.lower() not in _NOT_PASSED_BACK)
     if hdrs.LOCATION in headers:
         location = answer.url.join(URL(headers[hdrs.LOCATION], encoded=True))
         if (location.scheme, location.host, location.port) == (answer.url.scheme, answer.url.host, answer.url.port):
@@ -99,8 +104,14 @@ def _encoded(path: str) -> str:
     return URL.build(path=path).raw_path
 
 
+def _end_to_end(headers: MultiMapping[str]) -> Iterator[tuple[str, str]]:
+    """The headers that are not about one connection, as those are that Connection names."""
+    named = {word.strip().lower() for value in headers.getall(hdrs.CONNECTION, ()) for word in value.split(",")}
+    return ((key, value) for key, value in headers.items() if key.lower() not in _NOT_PASSED_ON | named)
+
+
 def _request_headers(request: web.Request, path: str) -> CIMultiDict[str]:
-    headers = CIMultiDict((k, v) for k, v in request.headers.items() if k.lower() not in _NOT_PASSED_ON)
+    headers = CIMultiDict(_end_to_end(request.headers))
     if encoding := request.headers.get(hdrs.ACCEPT_ENCODING):
         headers[hdrs.ACCEPT_ENCODING] = encoding
     else:
