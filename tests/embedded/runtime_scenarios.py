@@ -103,6 +103,22 @@ async def run_in(container: Container, *argv: str, **more) -> tuple[int, str]:
     return await session.wait(), text
 
 
+async def exec_looks_for_programs_in_the_container_only(lab: Lab) -> None:
+    outside = Path(tempfile.mkdtemp(dir=lab.directory), "program")  # there on the machine, and not in the container
+    outside.write_text("#!/bin/sh\n")
+    links = f"ln -s {outside.parent} /a; ln -s /bin /b; ln -s /etc/passwd /c; echo up; sleep 100"
+    container = await lab.run("busybox", "sh", "-c", links)
+    await lab.said(container, "up")
+    for name, why in (("/a/program", "no such file"), ("/c", "permission denied")):
+        try:
+            await container.exec((name,))
+        except StartError as error:
+            assert why in str(error), error
+        else:
+            raise AssertionError(f"{name} was started")
+    assert await run_in(container, "/b/echo", "inside") == (0, "inside\n")
+
+
 # -- containers that join another's processes
 
 

@@ -10,13 +10,14 @@ import asyncio
 import contextlib
 import os
 import shutil
+import stat
 import subprocess
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from labsupport.embedded.node import terminal as pty
-from labsupport.embedded.node.confined import open_in_process
+from labsupport.embedded.node.confined import open_confined, open_in_process, opened
 from labsupport.embedded.node.process import Child, Processes, Streams
 from labsupport.embedded.node.rootfs import PATH, exec_not_started, find_program, missing
 from labsupport.embedded.node.spec import StartError
@@ -134,21 +135,25 @@ class ProcessSession:
 
 
 def _check_program(pid: int, argv: Sequence[str], path: str, working_dir: str) -> None:
-    root = Path(f"/proc/{pid}/root")
-
-    def executable(name: str) -> bool | None:
-        inside = root / name.lstrip("/")
-        if inside.is_symlink():
-            return True  # leads to somewhere inside; not followed from here, where it would lead elsewhere
-        if not inside.is_file():
-            return None
-        return bool(inside.stat().st_mode & 0o111)
-
     if not argv:
         raise exec_not_started("no command specified")
+    root = Path(f"/proc/{pid}/root")
     if not (root / "proc").is_dir():
         raise StartError("the container is not running")
-    found = find_program(argv[0], path, executable, working_dir)
+    with opened(root) as inside:
+
+        def executable(name: str) -> bool | None:
+            try:
+                descriptor = open_confined(inside, name)  # links lead to where they lead in the container
+            except OSError:
+                return None
+            try:
+                mode = os.fstat(descriptor).st_mode
+            finally:
+                os.close(descriptor)
+            return bool(mode & 0o111) if stat.S_ISREG(mode) else None
+
+        found = find_program(argv[0], path, executable, working_dir)
     if found is None:
         raise exec_not_started(missing(argv[0]))
     if not found:
