@@ -9,7 +9,7 @@ from control_plane import CONTROL_PLANE_TAINT, NAMESPACE, ControlPlane
 from fake_kubelet import FakeCluster
 from workload_objects import daemon_set, web_template
 
-from labsupport.embedded.controllers.daemonset import DaemonSetController
+from labsupport.embedded.controllers.daemonset import LONGEST_BACKOFF, DaemonSetController
 from labsupport.embedded.controllers.daemonset_nodes import admits, node_of
 from labsupport.embedded.controllers.garbage_collector import GarbageCollector
 from labsupport.embedded.controllers.scheduler import Scheduler
@@ -255,6 +255,28 @@ def test_a_failed_pod_is_replaced_at_once_and_then_after_a_back_off(cluster: Fak
     cluster.change(DAEMON_SETS, "web", lambda new: new["metadata"].update(labels={"wake": "up"}))
     cluster.settle()
     assert name_of(pod_on(cluster, ONE)) != name_of(second)
+
+
+def test_failures_of_long_ago_are_forgotten(cluster: FakeCluster, clock: Clock) -> None:
+    controller = DaemonSetController(cluster.registry, clock)
+    failed = {"metadata": {"name": "one", "namespace": "default"}, "status": {"phase": "Failed"}}
+
+    def removed(generation: int) -> float | None:
+        metadata = {"name": "web", "namespace": "default", "uid": "1"}
+        daemon_set = {
+            "apiVersion": "apps/v1",
+            "kind": "DaemonSet",
+            "metadata": metadata,
+            "status": {"observedGeneration": generation},
+        }
+        return controller.remove_finished(daemon_set, ONE, failed)
+
+    assert [removed(generation) for generation in (1, 2, 3)] == [None, None, None]
+    assert removed(3) == 1.0
+    clock.seconds += 2 * LONGEST_BACKOFF + 1
+    assert removed(3) is None
+    assert len(controller._failures) == 1
+    assert removed(3) == 1.0
 
 
 def test_a_succeeded_pod_is_replaced(cluster: FakeCluster) -> None:

@@ -128,12 +128,12 @@ class DaemonSetController(Controller):
             self._events.event(daemon_set, "Normal", "SucceededDaemonPod", f"Found succeeded {text} delete it")
             return None
         key = (uid_of(daemon_set), daemon_set["status"].get("observedGeneration") or 0, node)
-        delay, since = self._failures.get(key, (0.0, 0.0))
         now = self._clock()
+        # After so long without a failure it begins anew; the set or its node may be gone, too.
+        self._failures = {each: had for each, had in self._failures.items() if now - had[1] <= 2 * LONGEST_BACKOFF}
+        delay, since = self._failures.get(key, (0.0, now))
         if now - since < delay:
             return delay
-        if now - since > 2 * LONGEST_BACKOFF:
-            delay = 0.0  # so long without a failure: it begins anew
         self._failures[key] = (min(2 * delay, LONGEST_BACKOFF) or FIRST_BACKOFF, now)
         self._events.event(daemon_set, "Warning", "FailedDaemonPod", f"Found failed {text} kill it")
         return None
