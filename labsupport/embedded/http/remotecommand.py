@@ -74,7 +74,7 @@ Open = Callable[[], Awaitable[StreamSession]]
 
 
 async def run(call: Call) -> web.StreamResponse:
-    """Run a program in a container, its streams on the WebSocket. Raises ApiError before the upgrade."""
+    """Run a program in a container, its streams on a WebSocket or SPDY. Raises ApiError before the upgrade."""
     wanted = Wanted.parse(call)
     command = call.request.query.getall("command", [])
     if not command:
@@ -86,7 +86,7 @@ async def run(call: Call) -> web.StreamResponse:
 
 
 async def attach(call: Call) -> web.StreamResponse:
-    """The streams of a container itself, on the WebSocket. Raises ApiError before the upgrade."""
+    """The streams of a container itself, on a WebSocket or SPDY. Raises ApiError before the upgrade."""
     wanted = Wanted.parse(call)
     attach_ = call.services.runtime.attach
     return await _serve(
