@@ -56,6 +56,7 @@ def store(file: Path) -> bool:
         return False
     tidy(after)
     changed = keep_equal(after, before, committed(file))
+    fold(after)
     nbformat.validate(after)
     text = nbformat.writes(after) + "\n"
     if text != file.read_text():
@@ -72,9 +73,14 @@ def tidy(notebook: NotebookNode) -> None:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = merged(cell.outputs)
-            cell.metadata.pop("jupyter", None)
-            if cell.outputs:  # nobody should read the outcome before having predicted it
-                cell.metadata["jupyter"] = NotebookNode(outputs_hidden=True)
+
+
+def fold(notebook: NotebookNode) -> None:
+    """Fold the outputs: nobody should read an outcome before having predicted it."""
+    for cell in notebook.cells:
+        cell.metadata.pop("jupyter", None)
+        if cell.get("outputs"):
+            cell.metadata["jupyter"] = NotebookNode(outputs_hidden=True)
 
 
 def merged(outputs: list[NotebookNode]) -> list[NotebookNode]:
