@@ -16,6 +16,7 @@ from labsupport.embedded.node.spec import ContainerSpec, StartError
 from labsupport.embedded.node.syscalls import NS_GET_USERNS
 
 _UNSHARE = "/usr/bin/unshare"
+_MOST_ROUNDS = 100  # of killing what was forked during the round before
 
 
 class ProcessNamespace:
@@ -64,8 +65,12 @@ class MountNamespace:
         own = os.fstat(self._descriptor)
         killed: set[int] = set()
         try:
-            # Again for those that were forked meanwhile; who has been killed forks no more.
-            while found := {pid for pid in _processes() if pid not in killed and _is_in(pid, own)}:
+            # Again for those that were forked meanwhile; who has been killed forks no more. What outruns all rounds
+            # ends with the container that was joined: nothing else may wait for it.
+            for _ in range(_MOST_ROUNDS):
+                found = {pid for pid in _processes() if pid not in killed and _is_in(pid, own)}
+                if not found:
+                    break
                 for pid in found:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
