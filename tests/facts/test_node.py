@@ -34,7 +34,7 @@ def test_fact_33_a_pod_without_node_or_without_life_goes_at_once(space: Space) -
     for name in ("unscheduled", "ended"):
         assert space.delete("pods", name)["metadata"].get("deletionGracePeriodSeconds", 0) == 0
         assert space.api("GET", space.path("pods", name)).status == 404
-    space.create(pod("running", **long))
+    space.create(pod("running", shell(STUBBORN), **long))
     space.until("pods", lambda found: found["running"]["status"].get("phase") == "Running")
     assert space.delete("pods", "running")["metadata"]["deletionGracePeriodSeconds"] == 60
     space.delete("pods", "running", gracePeriodSeconds=0)

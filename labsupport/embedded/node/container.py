@@ -98,7 +98,10 @@ class Container:
         ended.register(self._pidfd, select.POLLIN)
         if ended.poll(0):
             return True
-        flags = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[6]  # proc_pid_stat(5)
+        try:
+            flags = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[6]  # proc_pid_stat(5)
+        except (FileNotFoundError, ProcessLookupError):  # it has ended since
+            return True
         return bool(int(flags) & _PF_EXITING)
 
     def signal(self, number: int) -> None:
