@@ -31,8 +31,8 @@ down:
 	@if [ -x .venv/bin/lab ]; then .venv/bin/lab down; else echo 'There is no environment yet, so there is no cluster.'; fi
 
 test: env-test
-	@.venv/bin/python tests/run_all.py
+	@.venv/bin/python tools/run_all.py
 
 # A KUBECONFIG counts only when it is typed after `make bench`: one of the environment was not meant for this.
 bench: env-test
-	@.venv/bin/python -m tests.bench $(if $(findstring command,$(origin KUBECONFIG)),--kubeconfig '$(KUBECONFIG)')
+	@.venv/bin/python -m tools.bench $(if $(findstring command,$(origin KUBECONFIG)),--kubeconfig '$(KUBECONFIG)')

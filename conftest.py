@@ -104,7 +104,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.parent.timed_out:
         pytest.skip("a cell before this one ran out of time")
     if item.cell.execution_count is None and item.cell.source.strip():
-        pytest.fail("nothing is stored for this cell: run `python tests/store_outputs.py` for the notebook", False)
+        pytest.fail("nothing is stored for this cell: run `python tools/store_outputs.py` for the notebook", False)
 
 
 @pytest.hookimpl(wrapper=True)

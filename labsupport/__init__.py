@@ -8,32 +8,32 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from labsupport.chain_figure import chain
-    from labsupport.chapter import begin, end
-    from labsupport.checks import check, hint
-    from labsupport.connections import Connections
+    from labsupport.chapter.checks import check, hint
+    from labsupport.chapter.namespace import begin, end
+    from labsupport.cluster.api import NotConnected, apps, core
+    from labsupport.cluster.events import NoSuchEvent, event
+    from labsupport.cluster.nodes import cordon, uncordon
+    from labsupport.cluster.pods import CommandFailed, address, fetch, logs, reachable, run
+    from labsupport.cluster.recording import Moment, Recording
+    from labsupport.cluster.scope import namespace
+    from labsupport.cluster.tables import facts, get
+    from labsupport.cluster.verbs import apply, delete, evict, manifest, obj, objects, patch, scale
+    from labsupport.cluster.waiting import WaitFailed, wait
+    from labsupport.domain_names.balancer import Balancer
+    from labsupport.domain_names.lookup import Answer, lookup, wait_for_name
+    from labsupport.domain_names.resolver import Resolver
+    from labsupport.domain_names.zone import Zone, ZoneError
+    from labsupport.domain_names.zone_file import zone_copy
+    from labsupport.domain_names.zone_server import ZoneServer
     from labsupport.errors import LabError, Refused
-    from labsupport.event_log import NoSuchEvent, event
-    from labsupport.gslb import Balancer
-    from labsupport.kube import NotConnected, apps, core
-    from labsupport.lifetime_figure import lifetimes
-    from labsupport.map_figure import lab_map
-    from labsupport.name_lookup import Answer, lookup, wait_for_name
-    from labsupport.nodes import cordon, uncordon
-    from labsupport.object_figure import object_map
-    from labsupport.pod_timeline import timeline
-    from labsupport.pods import CommandFailed, address, fetch, logs, reachable, run
-    from labsupport.recording import Moment, Recording
-    from labsupport.resolver import Resolver
-    from labsupport.revision_figure import revisions
-    from labsupport.scope import namespace
-    from labsupport.tables import facts, get
-    from labsupport.traffic import Traffic
-    from labsupport.verbs import apply, delete, evict, manifest, obj, objects, patch, scale
-    from labsupport.waiting import WaitFailed, wait
-    from labsupport.zone import Zone, ZoneError
-    from labsupport.zone_file import zone_copy
-    from labsupport.zone_server import ZoneServer
+    from labsupport.figures.chain import chain
+    from labsupport.figures.lab_map import lab_map
+    from labsupport.figures.lifetimes import lifetimes
+    from labsupport.figures.objects import object_map
+    from labsupport.figures.revisions import revisions
+    from labsupport.figures.timeline import timeline
+    from labsupport.redis_cluster.connections import Connections
+    from labsupport.redis_cluster.traffic import Traffic
 
 __all__ = [
     "Answer",
@@ -90,32 +90,32 @@ __all__ = [
 ]
 
 _HOME = {
-    "chain_figure": "chain",
-    "chapter": "begin end",
-    "checks": "check hint",
-    "connections": "Connections",
+    "figures.chain": "chain",
+    "chapter.namespace": "begin end",
+    "chapter.checks": "check hint",
+    "redis_cluster.connections": "Connections",
     "errors": "LabError Refused",
-    "event_log": "NoSuchEvent event",
-    "gslb": "Balancer",
-    "kube": "NotConnected apps core",
-    "lifetime_figure": "lifetimes",
-    "map_figure": "lab_map",
-    "name_lookup": "Answer lookup wait_for_name",
-    "nodes": "cordon uncordon",
-    "object_figure": "object_map",
-    "verbs": "apply delete evict manifest obj objects patch scale",
-    "pods": "CommandFailed address fetch logs reachable run",
-    "recording": "Moment Recording",
-    "revision_figure": "revisions",
-    "resolver": "Resolver",
-    "scope": "namespace",
-    "tables": "facts get",
-    "pod_timeline": "timeline",
-    "traffic": "Traffic",
-    "waiting": "WaitFailed wait",
-    "zone": "Zone ZoneError",
-    "zone_file": "zone_copy",
-    "zone_server": "ZoneServer",
+    "cluster.events": "NoSuchEvent event",
+    "domain_names.balancer": "Balancer",
+    "cluster.api": "NotConnected apps core",
+    "figures.lifetimes": "lifetimes",
+    "figures.lab_map": "lab_map",
+    "domain_names.lookup": "Answer lookup wait_for_name",
+    "cluster.nodes": "cordon uncordon",
+    "figures.objects": "object_map",
+    "cluster.verbs": "apply delete evict manifest obj objects patch scale",
+    "cluster.pods": "CommandFailed address fetch logs reachable run",
+    "cluster.recording": "Moment Recording",
+    "figures.revisions": "revisions",
+    "domain_names.resolver": "Resolver",
+    "cluster.scope": "namespace",
+    "cluster.tables": "facts get",
+    "figures.timeline": "timeline",
+    "redis_cluster.traffic": "Traffic",
+    "cluster.waiting": "WaitFailed wait",
+    "domain_names.zone": "Zone ZoneError",
+    "domain_names.zone_file": "zone_copy",
+    "domain_names.zone_server": "ZoneServer",
 }
 _MODULE_OF = {name: module for module, names in _HOME.items() for name in names.split()}
 

@@ -9,8 +9,9 @@ import sys
 import time
 from pathlib import Path
 
-from labsupport import backends, paths
-from labsupport.backend import CommandError
+from labsupport import paths
+from labsupport.backends import choice
+from labsupport.backends.contract import CommandError
 
 # JupyterLab's settings for the course: no questions about news and updates, which a workshop may not be able to reach.
 _SETTINGS = Path(__file__).with_name("jupyter")
@@ -40,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--cluster",
         default=os.environ.get("CLUSTER") or "auto",
-        help=f"one of {', '.join(backends.CHOICES)} (default: $CLUSTER, else auto)",
+        help=f"one of {', '.join(choice.CHOICES)} (default: $CLUSTER, else auto)",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
     for name, run, text in (
@@ -77,7 +78,7 @@ def _progress(text: str) -> None:
 
 
 def _up(options: argparse.Namespace) -> int:
-    backend = backends.choose(options.cluster, _progress)
+    backend = choice.choose(options.cluster, _progress)
     started = time.monotonic()
     done = backend.up(_progress)
     print(f"{done} ({time.monotonic() - started:.1f} s)")
@@ -86,25 +87,25 @@ def _up(options: argparse.Namespace) -> int:
 
 
 def _down(options: argparse.Namespace) -> int:
-    print(backends.choose(options.cluster).down(_progress))
+    print(choice.choose(options.cluster).down(_progress))
     print("Next: `make lab` starts a new one.")
     return 0
 
 
 def _reset(options: argparse.Namespace) -> int:
-    print(backends.choose(options.cluster).reset(_progress))
+    print(choice.choose(options.cluster).reset(_progress))
     print("Next: run a notebook from its first cell.")
     return 0
 
 
 def _preload(options: argparse.Namespace) -> int:
-    print(backends.choose(options.cluster).preload(_progress))
+    print(choice.choose(options.cluster).preload(_progress))
     print("Next: `lab open` for the notebooks.")
     return 0
 
 
 def _status(options: argparse.Namespace) -> int:
-    status = backends.choose(options.cluster).status()
+    status = choice.choose(options.cluster).status()
     if options.json:
         print(json.dumps({"cluster": status.cluster, "running": status.running, **status.details}, indent=2))
         return 0
@@ -131,7 +132,7 @@ def _range(run: list[int], by: int = 0) -> str:
 
 
 def _doctor(options: argparse.Namespace) -> int:
-    backend = backends.choose(options.cluster)
+    backend = choice.choose(options.cluster)
     findings = backend.doctor()
     for finding in findings:
         print(f"{_MARKS[finding.level]}  {finding.subject}: {finding.detail}")
@@ -155,17 +156,19 @@ def _kubeconfig(options: argparse.Namespace) -> int:
 
 def _dns_check(options: argparse.Namespace) -> int:
     """Ask every question of the specification in a namespace that is made for it; 1 when an answer is wrong."""
-    from labsupport import chapter, dns_spec, scope, tables, verbs, waiting  # here: the client takes its time to load
+    from labsupport.chapter import namespace
+    from labsupport.cluster import scope, tables, verbs, waiting  # here: the client takes its time to load
+    from labsupport.domain_names import specification
     from labsupport.errors import LabError
 
     try:
-        chapter.begin("dns-check")
+        namespace.begin("dns-check")
         try:
             verbs.apply(paths.course_root() / "notebooks" / "manifests" / "07_services.yaml")
             waiting.wait("statefulset/db", "Ready")
-            rows = dns_spec.check(scope.namespace())
+            rows = specification.check(scope.namespace())
         finally:
-            chapter.end()
+            namespace.end()
     except LabError as error:
         raise CommandError(str(error)) from error
     tables.facts(

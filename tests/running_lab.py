@@ -9,6 +9,7 @@ import random
 import ssl
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -16,8 +17,8 @@ from urllib.request import Request, urlopen
 
 import kubernetes
 
+from labcluster.launch import host_ports
 from labsupport import ports
-from labsupport.embedded import launch_ports
 
 BIN = Path(sys.executable).parent
 SECONDS = 30  # the longest that a test waits for anything
@@ -28,14 +29,14 @@ def kubectl_environment(kubeconfig: Path | str, cache: Path | str) -> dict[str, 
     return {**os.environ, "KUBECONFIG": str(kubeconfig), "KUBECACHEDIR": str(cache), "KUBERC": "off"}
 
 
-def ports_far_from_others() -> launch_ports.Ports:
+def ports_far_from_others() -> host_ports.Ports:
     """Ports far from those that a lab takes when it starts, so that none takes them while they are not used."""
     while True:
         down = 100 * random.randrange(20, 90)
-        chosen = launch_ports.Ports(
+        chosen = host_ports.Ports(
             ports.API_PORT + down, ports.DNS_NODE_PORT - down, {port: port - down for port in ports.NODE_PORTS}
         )
-        if launch_ports.taken(chosen) is None:
+        if host_ports.taken(chosen) is None:
             return chosen
 
 
@@ -55,7 +56,7 @@ class RunningLab:
     def keep_ports(self) -> None:
         """Before the first start: have ports that are still free when the lab was killed and is started again."""
         self.state.mkdir(mode=0o700)
-        (self.state / launch_ports.RECORD).write_text(json.dumps(ports_far_from_others().to_json()))
+        (self.state / host_ports.RECORD).write_text(json.dumps(ports_far_from_others().to_json()))
 
     def lab(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
         """Run `lab`; the caller looks at the exit code."""
@@ -126,3 +127,39 @@ class RunningLab:
     def _ok(done: subprocess.CompletedProcess[str]) -> str:
         assert done.returncode == 0, f"{done.args} ended with {done.returncode}:\n{done.stdout}{done.stderr}"
         return done.stdout
+
+
+@dataclass(frozen=True)
+class Namespace:
+    """A namespace of one test."""
+
+    lab: RunningLab
+    name: str
+
+    def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
+        """The output of a kubectl command in this namespace that has to succeed."""
+        return self.lab.kubectl("-n", self.name, *arguments, stdin=stdin)
+
+    def refused(self, *arguments: str, stdin: str | None = None) -> str:
+        """What kubectl says on its standard error when a command in this namespace fails, as it has to."""
+        done = self.lab.run_kubectl("-n", self.name, *arguments, stdin=stdin)
+        assert done.returncode != 0, f"{arguments} succeeded: {done.stdout}"
+        return done.stderr
+
+    def apply(self, *objects: dict[str, Any]) -> None:
+        """Apply manifests."""
+        items = {"apiVersion": "v1", "kind": "List", "items": list(objects)}
+        self.kubectl("apply", "-f", "-", stdin=json.dumps(items))
+
+    def get(self, reference: str) -> dict[str, Any]:
+        """One object (`pod/web-0`), or the list of a kind (`pods`)."""
+        found: dict[str, Any] = json.loads(self.kubectl("get", reference, "-o", "json"))
+        return found
+
+    def wait(self, reference: str, condition: str, *options: str, seconds: int = 30) -> None:
+        """`kubectl wait` for `condition=Ready`, `jsonpath=...=...`, `delete`, ..."""
+        self.kubectl("wait", reference, f"--for={condition}", f"--timeout={seconds}s", *options)
+
+    def sh(self, pod: str, script: str) -> str:
+        """What a shell script prints in a pod."""
+        return self.kubectl("exec", pod, "--", "sh", "-c", script)

@@ -15,7 +15,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
-from running_lab import SECONDS, RunningLab
+
+from tests.running_lab import SECONDS, RunningLab
 
 EXAMPLES = int(os.environ.get("HOSTILE_EXAMPLES", "40"))
 FEW = settings(

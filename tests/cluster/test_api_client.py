@@ -10,9 +10,9 @@ import pytest
 from kubernetes import client, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import stream
-from manifests import pod, service, shell, workload
 
-from conftest import Namespace
+from tests.manifests import pod, service, shell, workload
+from tests.running_lab import Namespace
 
 JSON = dict[str, Any]
 

@@ -11,10 +11,9 @@ from urllib.parse import urlsplit
 
 import kubernetes
 import pytest
-from manifests import pod, service
-from running_lab import BIN, SECONDS
 
-from conftest import Namespace
+from tests.manifests import pod, service
+from tests.running_lab import BIN, SECONDS, Namespace
 
 # Tells what it was asked for; redirects within itself and elsewhere.
 NGINX = r"""

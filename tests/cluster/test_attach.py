@@ -16,10 +16,9 @@ from collections.abc import Iterator
 import pytest
 from kubernetes.stream import stream
 from kubernetes.stream.ws_client import WSClient
-from manifests import pod, shell
-from running_lab import BIN, SECONDS
 
-from conftest import Namespace
+from tests.manifests import pod, shell
+from tests.running_lab import BIN, SECONDS, Namespace
 
 IMAGE = "busybox:1.37"
 

@@ -16,9 +16,8 @@ import pytest
 import yaml
 from kubernetes import client, dynamic, watch
 from kubernetes.client.exceptions import ApiException
-from running_lab import BIN, SECONDS, RunningLab
 
-from conftest import Namespace
+from tests.running_lab import BIN, SECONDS, Namespace, RunningLab
 
 JSON = dict[str, Any]
 GROUP = "stable.example.com"

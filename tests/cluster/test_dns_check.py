@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from running_lab import RunningLab
+    from tests.running_lab import RunningLab
 
 
 def test_every_line_of_the_specification_holds(cluster: RunningLab) -> None:

@@ -19,11 +19,10 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from manifests import pod
-from raw_requests import EXAMPLES, FEW, VALUES, Raw, check, logged_errors, words
-from running_lab import SECONDS, RunningLab
 
-from conftest import Namespace
+from tests.cluster.raw_requests import EXAMPLES, FEW, VALUES, Raw, check, logged_errors, words
+from tests.manifests import pod
+from tests.running_lab import SECONDS, Namespace, RunningLab
 
 COLLECTIONS = [
     "api/v1/namespaces/{}/pods",

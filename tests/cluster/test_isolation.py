@@ -6,9 +6,9 @@ import socket
 from pathlib import Path
 
 import pytest
-from manifests import claim, pod, shell
 
-from conftest import Namespace
+from tests.manifests import claim, pod, shell
+from tests.running_lab import Namespace
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def test_a_pod_sees_no_file_of_the_user_or_the_lab(inside: Namespace) -> None:
 
 def test_a_pod_does_not_see_processes_of_others(inside: Namespace) -> None:
     commands = inside.sh("one", "cat /proc/[0-9]*/cmdline | tr '\\0' ' '")
-    assert "labsupport.embedded.daemon" not in commands
+    assert "labcluster.daemon" not in commands
     assert "pytest" not in commands
 
 

@@ -15,11 +15,10 @@ from queue import Queue
 from urllib.request import urlopen
 
 import pytest
-import transcript
-from manifests import pod, service, shell, web, workload
-from running_lab import BIN, SECONDS
 
-from conftest import Namespace
+from tests.cluster import transcript
+from tests.manifests import pod, service, shell, web, workload
+from tests.running_lab import BIN, SECONDS, Namespace
 
 TRANSCRIPTS = sorted((Path(__file__).parent / "transcripts").glob("*.txt"), key=lambda path: path.stem)
 

@@ -11,10 +11,9 @@ import dns.message
 import dns.query
 import dns.rcode
 import pytest
-from manifests import pod, service, shell, web, workload
-from running_lab import RunningLab
 
-from conftest import Namespace
+from tests.manifests import pod, service, shell, web, workload
+from tests.running_lab import Namespace, RunningLab
 
 FETCH = "curl -s --max-time 5 "
 

@@ -8,9 +8,8 @@ import subprocess
 from collections.abc import Iterator
 
 import redis
-from running_lab import BIN, SECONDS
 
-from conftest import Namespace
+from tests.running_lab import BIN, SECONDS, Namespace
 
 IMAGE = "valkey/valkey:8.1.8"
 

@@ -5,9 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from manifests import FOREVER, claim, pod, shell
-
-from conftest import Namespace
+from tests.manifests import FOREVER, claim, pod, shell
+from tests.running_lab import Namespace
 
 
 def mount(name: str, path: str, **more: Any) -> dict[str, Any]:

@@ -17,10 +17,9 @@ import pytest
 from kubernetes import client, config, utils, watch
 from kubernetes.client.exceptions import ApiException
 from kubernetes.informer import SharedInformer
-from manifests import claim, pod, service, shell, workload
-from running_lab import SECONDS, RunningLab
 
-from conftest import Namespace
+from tests.manifests import claim, pod, service, shell, workload
+from tests.running_lab import SECONDS, Namespace, RunningLab
 
 JSON = dict[str, Any]
 PAUSED = {"suspend": True, "template": {"spec": {"restartPolicy": "Never", "containers": [shell()]}}}

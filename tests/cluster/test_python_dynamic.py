@@ -15,10 +15,9 @@ from kubernetes.dynamic.exceptions import ConflictError, NotFoundError, Resource
 from kubernetes.leaderelection import electionconfig, leaderelection
 from kubernetes.leaderelection.resourcelock.configmaplock import ConfigMapLock
 from kubernetes.leaderelection.resourcelock.leaselock import LeaseLock
-from manifests import shell, workload
-from running_lab import SECONDS
 
-from conftest import Namespace
+from tests.manifests import shell, workload
+from tests.running_lab import SECONDS, Namespace
 
 JSON = dict[str, Any]
 

@@ -11,10 +11,9 @@ import pytest
 from kubernetes.client.exceptions import ApiException
 from kubernetes.stream import portforward, stream
 from kubernetes.stream.ws_client import WSClient
-from manifests import pod, web
-from running_lab import SECONDS
 
-from conftest import Namespace
+from tests.manifests import pod, web
+from tests.running_lab import SECONDS, Namespace
 
 
 @pytest.fixture

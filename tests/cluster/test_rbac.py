@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
-from manifests import pod, service, web
 
-from conftest import Namespace
+from tests.manifests import pod, service, web
+from tests.running_lab import Namespace
 
 CREDENTIALS = "/var/run/secrets/kubernetes.io/serviceaccount"
 

@@ -16,10 +16,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from manifests import service, shell, valkey, web, workload
-from running_lab import BIN, SECONDS, RunningLab
 
-from conftest import Namespace
+from tests.manifests import service, shell, valkey, web, workload
+from tests.running_lab import BIN, SECONDS, Namespace, RunningLab
 
 
 @pytest.fixture

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from conftest import Namespace
 from labsupport import paths
+from tests.running_lab import Namespace
 
 FOLDER = paths.course_root() / "notebooks" / "manifests"
 

@@ -32,12 +32,12 @@ from itertools import groupby
 
 import pytest
 import yaml
-from trace_objects import reduced
-from trace_player import JSON, SCENARIOS, Output, Told, load, load_objects, play
-from trace_states import deduplicated
-from trace_texts import compared
 
-from conftest import Namespace
+from tests.cluster.trace_objects import reduced
+from tests.cluster.trace_player import JSON, SCENARIOS, Output, Told, load, load_objects, play
+from tests.cluster.trace_states import deduplicated
+from tests.cluster.trace_texts import compared
+from tests.running_lab import Namespace
 
 NAMES = sorted(path.stem for path in SCENARIOS.glob("*.json"))
 COUNTED = ("StatefulSet", "ReplicaSet", "EndpointSlice")

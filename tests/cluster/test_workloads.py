@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from manifests import claim, cron_job, daemon_set, service, shell, valkey, web, workload
-
-from conftest import Namespace
+from tests.manifests import claim, cron_job, daemon_set, service, shell, valkey, web, workload
+from tests.running_lab import Namespace
 
 
 def uids(space: Namespace, app: str) -> dict[str, str]:

@@ -19,13 +19,12 @@ import schemathesis
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from manifests import JSON, claim, cron_job, daemon_set, pod, service, shell, valkey, workload
-from raw_requests import EXAMPLES, FEW, VALUES, WORDS, Raw, check, logged_errors
-from running_lab import RunningLab
 from schemathesis import Case, GenerationMode
 from schemathesis.schemas import APIOperation
 
-from conftest import Namespace
+from tests.cluster.raw_requests import EXAMPLES, FEW, VALUES, WORDS, Raw, check, logged_errors
+from tests.manifests import JSON, claim, cron_job, daemon_set, pod, service, shell, valkey, workload
+from tests.running_lab import Namespace, RunningLab
 
 NAMES = ["one", "two"]
 META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"

@@ -11,12 +11,12 @@ from typing import Any
 from urllib.request import urlopen
 
 import yaml
-from trace_events import Events, told
-from trace_objects import KINDS as WHOLE
-from trace_objects import Objects, made_up, reduced
-from trace_states import KINDS, Names, lines
 
-from conftest import Namespace
+from tests.cluster.trace_events import Events, told
+from tests.cluster.trace_objects import KINDS as WHOLE
+from tests.cluster.trace_objects import Objects, made_up, reduced
+from tests.cluster.trace_states import KINDS, Names, lines
+from tests.running_lab import Namespace
 
 JSON = dict[str, Any]
 SCENARIOS = Path(__file__).parent.parent / "traces"

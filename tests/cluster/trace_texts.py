@@ -10,7 +10,7 @@ import re
 from functools import reduce
 from typing import Any
 
-from trace_objects import RENAMED
+from tests.cluster.trace_objects import RENAMED
 
 JSON = dict[str, Any]
 

@@ -23,9 +23,7 @@ from dataclasses import dataclass, field
 from difflib import unified_diff
 from pathlib import Path
 
-from running_lab import BIN, SECONDS
-
-from conftest import Namespace
+from tests.running_lab import BIN, SECONDS, Namespace
 
 WORDS = {
     "<age>": r"\d+[smhd]\w*( ago)?",

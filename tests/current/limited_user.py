@@ -6,9 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from running_lab import RunningLab
-
 from labsupport import paths
+from tests.running_lab import RunningLab
 
 ROLE = paths.course_root() / "docs" / "learner-role.yaml"
 

@@ -11,17 +11,17 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from pathlib import Path
 
-import limited_user
 import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
-from running_lab import RunningLab
 
 from labsupport import paths, ports
-from labsupport.backend import CommandError
-from labsupport.current import own, preflight
-from labsupport.current.backend import CurrentBackend
-from labsupport.kind import readiness
+from labsupport.backends.contract import CommandError
+from labsupport.backends.current import own, preflight
+from labsupport.backends.current.cluster import CurrentBackend
+from labsupport.backends.kind import readiness
+from tests.current import limited_user
+from tests.running_lab import RunningLab
 
 BIN = Path(sys.executable).parent
 

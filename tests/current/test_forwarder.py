@@ -10,12 +10,12 @@ import dns.flags
 import dns.message
 import dns.rrset
 
-from labsupport import learner
-from labsupport.current import forwarder, relay
+from labsupport.backends.current import forwarder, relay
+from labsupport.cluster import sharing
 
 
 def service(ports: list[dict[str, Any]], wishes: dict[str, int] | None = None) -> dict[str, Any]:
-    annotations = {learner.NODE_PORTS: json.dumps(wishes)} if wishes else None
+    annotations = {sharing.NODE_PORTS: json.dumps(wishes)} if wishes else None
     return {"metadata": {"name": "web", "annotations": annotations}, "spec": {"ports": ports}}
 
 

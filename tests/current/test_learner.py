@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from labsupport import learner, shared_volume
-from labsupport.backend import CommandError
-from labsupport.current import context
+from labsupport.backends.contract import CommandError
+from labsupport.backends.current import context
+from labsupport.cluster import shared_volume, sharing
 from labsupport.errors import LabError
 
 SERVICE = {
@@ -23,34 +23,34 @@ SERVICE = {
 
 @pytest.fixture
 def shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / learner.RECORD).write_text(json.dumps({"prefix": "ann"}))
+    (tmp_path / sharing.RECORD).write_text(json.dumps({"prefix": "ann"}))
     monkeypatch.setenv("LAB_STATE", str(tmp_path))
 
 
 def test_on_a_cluster_of_ones_own_names_are_plain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_STATE", str(tmp_path))
-    assert (learner.namespace("chapter-01"), learner.labels()) == ("chapter-01", {})
-    assert learner.adapted(volume(), volume(), namespaced=False) == volume()
+    assert (sharing.namespace("chapter-01"), sharing.labels()) == ("chapter-01", {})
+    assert sharing.adapted(volume(), volume(), namespaced=False) == volume()
 
 
 @pytest.mark.usefixtures("shared")
 def test_on_a_shared_cluster_names_begin_with_the_learners_word() -> None:
-    assert learner.namespace("chapter-01") == "ann-chapter-01"
-    assert learner.labels() == {"course.lab/learner": "ann"}
+    assert sharing.namespace("chapter-01") == "ann-chapter-01"
+    assert sharing.labels() == {"course.lab/learner": "ann"}
 
 
 @pytest.mark.usefixtures("shared")
 def test_another_learners_volume_is_left_alone() -> None:
-    theirs = {"kind": "PersistentVolume", "metadata": {"name": "disk", "labels": {learner.LABEL: "bob"}}}
+    theirs = {"kind": "PersistentVolume", "metadata": {"name": "disk", "labels": {sharing.LABEL: "bob"}}}
     with pytest.raises(LabError, match="disk is there already and is not yours"):
-        learner.adapted(theirs, theirs, namespaced=False)
+        sharing.adapted(theirs, theirs, namespaced=False)
 
 
 @pytest.mark.usefixtures("shared")
 def test_what_is_in_no_namespace_gets_the_learners_label() -> None:
-    made = learner.adapted(volume(), None, namespaced=False)
-    assert made["metadata"]["labels"] == {learner.LABEL: "ann"}
-    assert learner.adapted(volume(), made, namespaced=False) == made
+    made = sharing.adapted(volume(), None, namespaced=False)
+    assert made["metadata"]["labels"] == {sharing.LABEL: "ann"}
+    assert sharing.adapted(volume(), made, namespaced=False) == made
 
 
 def volume(**spec: Any) -> dict[str, Any]:
@@ -86,15 +86,15 @@ def test_a_volume_on_a_cluster_of_ones_own_is_as_written(tmp_path: Path, monkeyp
 
 @pytest.mark.usefixtures("shared")
 def test_a_service_that_went_without_its_node_ports_goes_on_without() -> None:
-    changed = learner.without_node_ports(SERVICE)
-    assert learner.adapted(SERVICE, None, namespaced=True) == SERVICE
-    assert learner.adapted(SERVICE, changed, namespaced=True) == changed
+    changed = sharing.without_node_ports(SERVICE)
+    assert sharing.adapted(SERVICE, None, namespaced=True) == SERVICE
+    assert sharing.adapted(SERVICE, changed, namespaced=True) == changed
 
 
 def test_a_service_without_its_node_ports_remembers_them() -> None:
-    changed = learner.without_node_ports(SERVICE)
+    changed = sharing.without_node_ports(SERVICE)
     assert changed["spec"] == {"type": "NodePort", "ports": [{"port": 80}, {"port": 81}]}
-    assert json.loads(changed["metadata"]["annotations"][learner.NODE_PORTS]) == {"80": 30001}
+    assert json.loads(changed["metadata"]["annotations"][sharing.NODE_PORTS]) == {"80": 30001}
     assert SERVICE["spec"]["ports"][0]["nodePort"] == 30001  # type: ignore[index]
 
 

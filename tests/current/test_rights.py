@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 import yaml
-from limited_user import kubeconfig_of
-from running_lab import RunningLab
 
 from labsupport import paths
-from labsupport.current import preflight
-from labsupport.current.rights import RIGHTS, Right
-from labsupport.kind import readiness
+from labsupport.backends.current import preflight
+from labsupport.backends.current.rights import RIGHTS, Right
+from labsupport.backends.kind import readiness
+from tests.current.limited_user import kubeconfig_of
+from tests.running_lab import RunningLab
 
 ROLES: list[dict[str, Any]] = list(yaml.safe_load_all((paths.course_root() / "docs" / "learner-role.yaml").read_text()))
 

@@ -11,7 +11,8 @@ from typing import Any, Self
 from urllib.parse import urlencode
 
 import urllib3
-from running_lab import SECONDS, RunningLab
+
+from tests.running_lab import SECONDS, RunningLab
 
 JSON = dict[str, Any]
 

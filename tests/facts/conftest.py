@@ -12,11 +12,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from manifests import pod, shell
-from running_lab import SECONDS, RunningLab
 
-from conftest import Namespace
-from facts.api_port import JSON, ApiPort, Space, path_of
+from tests.facts.api_port import JSON, ApiPort, Space, path_of
+from tests.manifests import pod, shell
+from tests.running_lab import SECONDS, Namespace, RunningLab
 
 
 @pytest.fixture(scope="session")

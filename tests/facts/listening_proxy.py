@@ -15,9 +15,9 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import kubernetes
-from running_lab import BIN, SECONDS, kubectl_environment
 
-from facts.api_port import ApiPort
+from tests.facts.api_port import ApiPort
+from tests.running_lab import BIN, SECONDS, kubectl_environment
 
 
 @dataclass(frozen=True)

@@ -8,9 +8,8 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from manifests import shell, workload
-
-from facts.api_port import JSON, STRATEGIC, Space, Watched
+from tests.facts.api_port import JSON, STRATEGIC, Space, Watched
+from tests.manifests import shell, workload
 
 HOLD = "example.com/hold"
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import kubernetes_validate
 import pytest
-from manifests import pod
 
-from facts.api_port import TABLE, ApiPort, Space, path_of
-from facts.conftest import Forgetful
-from facts.listening_proxy import Request, listening
+from tests.facts.api_port import TABLE, ApiPort, Space, path_of
+from tests.facts.conftest import Forgetful
+from tests.facts.listening_proxy import Request, listening
+from tests.manifests import pod
 
 JSON = dict[str, Any]
 

@@ -20,12 +20,11 @@ import kubernetes
 import pytest
 import websocket
 from kubernetes.stream import portforward, stream
-from manifests import pod, shell
-from running_lab import SECONDS, RunningLab
 
-from conftest import Namespace
-from facts.api_port import ApiPort, Space
-from facts.listening_proxy import listening
+from tests.facts.api_port import ApiPort, Space
+from tests.facts.listening_proxy import listening
+from tests.manifests import pod, shell
+from tests.running_lab import SECONDS, Namespace, RunningLab
 
 JSON = dict[str, Any]
 

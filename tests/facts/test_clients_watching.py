@@ -7,11 +7,11 @@ import threading
 from typing import Any
 
 import pytest
-from manifests import pod, shell, workload
 
-from facts.api_port import MERGE, Space, path_of
-from facts.conftest import Aside, Forgetful
-from facts.listening_proxy import Request, listening
+from tests.facts.api_port import MERGE, Space, path_of
+from tests.facts.conftest import Aside, Forgetful
+from tests.facts.listening_proxy import Request, listening
+from tests.manifests import pod, shell, workload
 
 JSON = dict[str, Any]
 

@@ -9,11 +9,11 @@ from typing import Any
 import kubernetes
 import pytest
 import urllib3
-from manifests import pod, shell, workload
-from running_lab import SECONDS, RunningLab
 
-from facts.api_port import APPLY, MERGE, PROTOBUF, STRATEGIC, Space, path_of
-from facts.listening_proxy import Request, listening
+from tests.facts.api_port import APPLY, MERGE, PROTOBUF, STRATEGIC, Space, path_of
+from tests.facts.listening_proxy import Request, listening
+from tests.manifests import pod, shell, workload
+from tests.running_lab import SECONDS, RunningLab
 
 JSON = dict[str, Any]
 

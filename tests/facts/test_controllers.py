@@ -7,10 +7,10 @@ import time
 from typing import Any
 
 import pytest
-from manifests import claim, pod, service, shell
 
-from facts.api_port import JSON, Space, path_of
-from facts.sets import by_hand, deletions, hold, let_go
+from tests.facts.api_port import JSON, Space, path_of
+from tests.facts.sets import by_hand, deletions, hold, let_go
+from tests.manifests import claim, pod, service, shell
 
 NOW = dt.datetime.now(dt.UTC)
 HOUR_AGO, MINUTE_AGO = ((NOW - dt.timedelta(minutes=m)).strftime("%Y-%m-%dT%H:%M:%SZ") for m in (60, 1))

@@ -13,10 +13,10 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 import pytest
-from manifests import pod, service
-from running_lab import SECONDS, RunningLab
 
-from facts.api_port import JSON, ApiPort, Space, path_of
+from tests.facts.api_port import JSON, ApiPort, Space, path_of
+from tests.manifests import pod, service
+from tests.running_lab import SECONDS, RunningLab
 
 ZONE = "cluster.local."
 PORTS = [{"name": "http", "port": 80}, {"name": "dns", "port": 53, "protocol": "UDP"}]

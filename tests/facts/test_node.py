@@ -8,12 +8,11 @@ import time
 from collections.abc import Iterator
 
 import pytest
-from manifests import pod, service, shell
-from running_lab import RunningLab
 
-from conftest import Namespace
-from facts.api_port import JSON, ApiPort, Space
-from facts.conftest import Aside
+from tests.facts.api_port import JSON, ApiPort, Space
+from tests.facts.conftest import Aside
+from tests.manifests import pod, service, shell
+from tests.running_lab import Namespace, RunningLab
 
 STUBBORN = "trap 'echo told to end' TERM; echo up; while :; do sleep 0.05; done"
 

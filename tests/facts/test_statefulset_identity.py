@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from manifests import claim, pod
 
-from facts.api_port import JSON, Space
-from facts.sets import by_hand, create_ready, deletions, settle, tell, template, uids
+from tests.facts.api_port import JSON, Space
+from tests.facts.sets import by_hand, create_ready, deletions, settle, tell, template, uids
+from tests.manifests import claim, pod
 
 CLAIMS = [{"metadata": {"name": "data"}, "spec": claim("data")["spec"]}]
 

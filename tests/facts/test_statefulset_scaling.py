@@ -2,10 +2,21 @@
 
 from __future__ import annotations
 
-from manifests import claim, pod
-
-from facts.api_port import JSON, Space
-from facts.sets import back, by_hand, create_ready, deletions, hold, let_go, revision, settle, tell, template, uids
+from tests.facts.api_port import JSON, Space
+from tests.facts.sets import (
+    back,
+    by_hand,
+    create_ready,
+    deletions,
+    hold,
+    let_go,
+    revision,
+    settle,
+    tell,
+    template,
+    uids,
+)
+from tests.manifests import claim, pod
 
 
 def test_fact_13_the_replicas_are_the_ordinals_from_start_on(space: Space) -> None:

@@ -6,10 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from manifests import shell, workload
 
-from facts.api_port import JSON, Space
-from facts.sets import (
+from tests.facts.api_port import JSON, Space
+from tests.facts.sets import (
     back,
     by_hand,
     create_ready,
@@ -22,6 +21,7 @@ from facts.sets import (
     template,
     uids,
 )
+from tests.manifests import shell, workload
 
 
 def strategy(**rolling: int) -> JSON:

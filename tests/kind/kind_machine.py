@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 import yaml
-from running_lab import ports_far_from_others
 
+from labcluster.launch import host_ports
 from labsupport import paths, ports
-from labsupport.embedded import launch_ports
-from labsupport.kind.backend import KindBackend
+from labsupport.backends.kind.cluster import KindBackend
+from tests.running_lab import ports_far_from_others
 
 SCRIPT = Path(__file__).with_name("stand_in.py")
 LAB = Path(sys.executable).parent / "lab"
@@ -105,7 +105,7 @@ class Machine:
     def _write_config(self) -> None:
         """The course's configuration with ports that are free, kept for the lab behind the stand-in."""
         chosen = ports_far_from_others()
-        (self.home / launch_ports.RECORD).write_text(json.dumps(chosen.to_json()))
+        (self.home / host_ports.RECORD).write_text(json.dumps(chosen.to_json()))
         content = yaml.safe_load((paths.course_root() / "kind-config.yaml").read_text())
         content["networking"]["apiServerPort"] = chosen.api
         for mapping in content["nodes"][0]["extraPortMappings"]:

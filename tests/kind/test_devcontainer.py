@@ -6,7 +6,7 @@ import json
 import os
 
 from labsupport import paths
-from labsupport.backends import CHOICES
+from labsupport.backends.choice import CHOICES
 
 FOLDER = paths.course_root() / ".devcontainer"
 CONTENT = json.loads((FOLDER / "devcontainer.json").read_text())

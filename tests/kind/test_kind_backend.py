@@ -8,13 +8,13 @@ import sys
 from pathlib import Path
 
 import pytest
-from kind_machine import Machine
 from kubernetes import client
 
-from labsupport import backend, backends
-from labsupport.backend import CommandError
+from labsupport.backends import choice, contract
+from labsupport.backends.contract import CommandError
+from labsupport.backends.kind import create, readiness, troubles
 from labsupport.images import IMAGES, full_name
-from labsupport.kind import create, readiness, troubles
+from tests.kind.kind_machine import Machine
 
 LAB = Path(sys.executable).parent / "lab"
 
@@ -117,7 +117,7 @@ def test_another_engine_is_found_and_kind_is_told(machine: Machine, engine: str)
 
 def test_a_half_made_cluster_goes_with_down(machine: Machine) -> None:
     machine.state.mkdir(mode=0o700)
-    backend.record("kind", machine.state)
+    contract.record("kind", machine.state)
     create.Record("lab", "docker", complete=False).write(machine.state)
     machine.down()
     assert machine.called("kind", "delete", "cluster", "--name", "lab")
@@ -212,9 +212,9 @@ def test_an_image_that_cannot_be_had_is_told_and_the_cluster_stays(machine: Mach
 
 def test_auto_takes_kind_where_kind_and_an_engine_answer(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_STATE", str(machine.state))
-    assert backends.choose("auto").name == "kind"
+    assert choice.choose("auto").name == "kind"
     machine.act(docker_info={"code": 1})
-    assert backends.choose("auto").name == "embedded"
+    assert choice.choose("auto").name == "embedded"
     machine.act()
     machine.without("kind")
-    assert backends.choose("auto").name == "embedded"
+    assert choice.choose("auto").name == "embedded"

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import yaml
 
+from labcluster import settings
+from labcluster.node.images import image_table as embedded_images
 from labsupport import paths, ports
-from labsupport.embedded import settings
-from labsupport.embedded.node import images as embedded_images
+from labsupport.backends.kind import config
 from labsupport.images import IMAGES, full_name
-from labsupport.kind import config
 
 CONFIG = config.read(paths.course_root() / "kind-config.yaml")
 CONTENT = yaml.safe_load(CONFIG.path.read_text())

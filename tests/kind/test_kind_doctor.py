@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kind_machine import Machine
 
-from labsupport.backend import Finding
-from labsupport.kind import config, create, doctor, troubles
-from labsupport.kind.engine import Engine
+from labsupport.backends.contract import Finding
+from labsupport.backends.kind import config, create, doctor, troubles
+from labsupport.backends.kind.engine import Engine
+from tests.kind.kind_machine import Machine
 
 GIB = 1 << 30
 

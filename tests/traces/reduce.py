@@ -1,4 +1,4 @@
-"""Makes tests/traces from recordings of a real cluster: `python tests/traces/reduce.py RECORDINGS`.
+"""Makes tests/traces from recordings of a real cluster: `python -m tests.traces.reduce RECORDINGS`.
 
 RECORDINGS has a folder for each scenario, with `trace.json` (what kubectl did and a watch saw) and `objects.json`
 (the objects at the end, whole). Of each scenario this writes
@@ -19,14 +19,12 @@ from typing import Any
 
 import yaml
 
+from tests.cluster.trace_events import newer, told
+from tests.cluster.trace_objects import made_up, played, reduced
+from tests.cluster.trace_states import KINDS, Names, lines
+from tests.cluster.trace_texts import NOT_COMPARED, compared
+
 HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parent / "cluster"))
-
-from trace_events import newer, told  # noqa: E402
-from trace_objects import made_up, played, reduced  # noqa: E402
-from trace_states import KINDS, Names, lines  # noqa: E402
-from trace_texts import NOT_COMPARED, compared  # noqa: E402
-
 JSON = dict[str, Any]
 TYPED = ("validation_and_printing",)  # the steps are what was typed
 _READY = re.compile(r"statefulset (\w+) at (\d+) ready replicas .*")

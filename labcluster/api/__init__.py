@@ -1,0 +1,1 @@
+"""The words every room speaks: objects, the table of resources, selectors, quantities, errors."""

@@ -1,0 +1,1 @@
+"""default-scheduler: which node a pod runs on (pkg/scheduler)."""

@@ -1,0 +1,1 @@
+"""The endpoints of Services, in both of their forms."""

@@ -1,0 +1,1 @@
+"""Claims and volumes: made, bound, protected (pkg/controller/volume)."""

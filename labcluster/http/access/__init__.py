@@ -1,0 +1,1 @@
+"""Who makes a request, in whose name, and whether they may."""

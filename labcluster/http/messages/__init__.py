@@ -1,0 +1,1 @@
+"""Requests and answers as they travel: bodies, query parameters, forms, Status objects."""

@@ -1,0 +1,1 @@
+"""Connections that stay open: exec, attach and port-forward, over WebSockets and SPDY."""

@@ -1,0 +1,187 @@
+"""exec and attach: the streams of a program in one connection, a Status at its end.
+
+Upstream: kubelet pkg/cri/streaming/remotecommand.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import orjson
+from aiohttp import web
+
+from labcluster.api.errors import ApiError, bad_request
+from labcluster.api.objects import JSON, name_of
+from labcluster.api.pod_runtime import STDERR, STDOUT, StreamSession
+from labcluster.http.call import Call
+from labcluster.http.messages.options import boolean
+from labcluster.http.messages.responses import internal_error, success
+from labcluster.http.streams import spdy_upgrade, websocket
+from labcluster.http.streams.channels import V4, Channels
+from labcluster.http.streams.client_presence import while_there
+from labcluster.http.streams.remote_streams import (
+    CLOSE,
+    ERROR,
+    RESIZE,
+    STDIN,
+    WEBSOCKET_PROTOCOLS,
+    ChannelsRemote,
+    RemoteStreams,
+    SpdyRemote,
+)
+from labcluster.http.streams.spdy import SpdyError
+from labcluster.http.subresources.containers import all_containers, choose, default_container
+from labcluster.http.verbs.reading import namespace
+
+_LARGEST_MESSAGE = 16 << 20  # bytes; clients send stdin in pieces of some 32 KiB
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Whose streams a client wants, and which."""
+
+    pod: JSON
+    container: str
+    stdin: bool
+    stdout: bool
+    stderr: bool
+    tty: bool
+
+    @classmethod
+    def parse(cls, call: Call) -> Wanted:
+        """Read the request. Raises ApiError 400 and 404."""
+        query = call.request.query
+        pod = call.registry.get(call.resource, namespace(call), call.target.name)
+        container = choose(pod, query.get("container", ""), all_containers(pod), default_container(pod))
+        tty = boolean(query, "tty")
+        return cls(
+            pod,
+            container,
+            stdin=boolean(query, "stdin"),
+            stdout=boolean(query, "stdout"),
+            stderr=boolean(query, "stderr") and not tty,
+            tty=tty,
+        )
+
+
+Open = Callable[[], Awaitable[StreamSession]]
+
+
+async def run(call: Call) -> web.StreamResponse:
+    """Run a program in a container, its streams on a WebSocket or SPDY. Raises ApiError before the upgrade."""
+    wanted = Wanted.parse(call)
+    command = call.request.query.getall("command", [])
+    if not command:
+        raise bad_request("you must specify at least 1 command for the container")
+    exec_ = call.services.runtime.exec
+    return await _serve(
+        call, wanted, lambda: exec_(wanted.pod, wanted.container, command, stdin=wanted.stdin, tty=wanted.tty)
+    )
+
+
+async def attach(call: Call) -> web.StreamResponse:
+    """The streams of a container itself, on a WebSocket or SPDY. Raises ApiError before the upgrade."""
+    wanted = Wanted.parse(call)
+    attach_ = call.services.runtime.attach
+    return await _serve(
+        call, wanted, lambda: attach_(wanted.pod, wanted.container, stdin=wanted.stdin, stderr=wanted.stderr)
+    )
+
+
+async def _serve(call: Call, wanted: Wanted, open_session: Open) -> web.StreamResponse:
+    if not (wanted.stdin or wanted.stdout or wanted.stderr):
+        raise bad_request("you must specify at least 1 of stdin, stdout, stderr")
+    if not wanted.pod.get("spec", {}).get("nodeName"):
+        raise bad_request(f"pod {name_of(wanted.pod)} does not have a host assigned")
+    channels = {channel for channel, on in ((STDOUT, wanted.stdout), (STDERR, wanted.stderr)) if on}
+
+    async def talk(streams: RemoteStreams) -> None:
+        await streams.begin()
+        try:
+            status = await _session(streams, open_session, channels, stdin=wanted.stdin)
+        except ConnectionError:
+            raise
+        except Exception as error:
+            log.exception("%s of %s", call.target.subresource, name_of(wanted.pod))
+            status = internal_error(error).status()
+        await streams.end(status)
+
+    if spdy_upgrade.is_requested(call):
+        named = {STDIN: wanted.stdin, STDOUT: wanted.stdout, STDERR: wanted.stderr, RESIZE: wanted.tty}
+        asked = {ERROR, *(channel for channel, on in named.items() if on)}
+        return await spdy_upgrade.serve(call, (V4,), lambda streams: talk(SpdyRemote(streams, asked)))
+    first = min(channels, default=ERROR)
+    socket = websocket.requested(call, WEBSOCKET_PROTOCOLS, largest=_LARGEST_MESSAGE)
+    return await websocket.serve(call, socket, lambda socket: talk(ChannelsRemote(Channels(socket), first)))
+
+
+async def _session(streams: RemoteStreams, open_session: Open, channels: set[int], *, stdin: bool) -> JSON:
+    """Carry the streams of a session until it ends; the Status that tells how."""
+    try:
+        session = await open_session()
+    except ApiError as error:
+        return error.status()
+    reading = asyncio.ensure_future(_read(streams, session, stdin=stdin))
+    writing = asyncio.ensure_future(_write(streams, session, channels))
+    ended = False
+    try:
+        await asyncio.wait((reading, writing), return_when=asyncio.FIRST_COMPLETED)
+        if not writing.done():
+            # The client has gone: nobody is left to see the rest.
+            raise ConnectionResetError
+        await writing
+        code = await session.wait()
+        ended = True
+        return exit_status(code)
+    finally:
+        for part in (reading, writing):
+            part.cancel()
+        with contextlib.suppress(Exception):
+            if not ended:
+                await session.close()
+
+
+async def _write(streams: RemoteStreams, session: StreamSession, channels: set[int]) -> None:
+    async for channel, data in session.output():
+        if channel in channels and data:
+            await streams.send(channel, data)
+
+
+async def _read(streams: RemoteStreams, session: StreamSession, *, stdin: bool) -> None:
+    """Carry stdin and sizes to the program until the client leaves."""
+    with contextlib.suppress(ConnectionError, SpdyError):  # it has gone, or says what is not understood
+        async for channel, data in streams.events():
+            if channel == STDIN and stdin:
+                if data:
+                    await while_there(session.write_stdin(data), streams.ping)
+            elif channel == RESIZE:
+                _resize(session, data)
+            elif channel == CLOSE and data == bytes([STDIN]) and stdin:
+                await session.close_stdin()
+
+
+def _resize(session: StreamSession, data: bytes) -> None:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        size = orjson.loads(data)
+        session.resize(int(size["Width"]), int(size["Height"]))
+
+
+def exit_status(code: int) -> JSON:
+    """The Status of a program's end, on the error channel."""
+    if code == 0:
+        return success()
+    return {
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": f"command terminated with non-zero exit code: exit status {code}",
+        "reason": "NonZeroExitCode",
+        "details": {"causes": [{"reason": "ExitCode", "message": str(code)}]},
+    }

@@ -1,0 +1,1 @@
+"""What stands below one object: scale, binding, eviction, logs, the proxy."""

@@ -1,0 +1,1 @@
+"""The verbs on objects: get, list, watch, create, update, patch, apply, delete."""

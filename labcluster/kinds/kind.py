@@ -1,0 +1,97 @@
+"""What the registry asks of a kind: defaults, admission, validation, table columns. One subclass for each kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from labcluster.api.field import FieldError
+from labcluster.api.objects import JSON
+from labcluster.api.resources import Resource
+from labcluster.kinds.scaling import WORKLOAD, ScalePaths
+
+if TYPE_CHECKING:
+    from labcluster.storage.registry import Registry
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the Table that kubectl prints. priority > 0 shows with `-o wide` only."""
+
+    name: str
+    type: str = "string"
+    format: str = ""
+    description: str = ""
+    priority: int = 0
+
+
+class Kind:
+    """The behaviour of one kind in the registry. The order on create is: default, prepare_create, validate.
+
+    On update: default(new), prepare_update(new, old), validate_update(new, old). A status update goes
+    through validate_status_update only; the registry itself keeps spec and metadata apart from status.
+    """
+
+    resource: ClassVar[Resource]
+    # Whether metadata.generation starts at 1 and moves with every change outside metadata and status.
+    tracks_generation: ClassVar[bool] = False
+    # Whether a DELETE that says nothing of dependents leaves them (of what is served, Jobs only: batch/v1 always did).
+    orphans_by_default: ClassVar[bool] = False
+    # Where the scale subresource finds its numbers.
+    scale_paths: ScalePaths = WORKLOAD
+
+    def default(self, obj: JSON) -> None:
+        """Fill in the defaults of the API version, in place."""
+
+    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+        """Admission and allocation before validation, in place (initial status, finalizers, addresses)."""
+
+    def prepare_update(self, new: JSON, old: JSON, registry: Registry) -> None:
+        """Carry over what an update may leave out (clusterIP ...), in place."""
+
+    def refuses_deletion(self, name: str) -> str:
+        """Why an object may never be deleted by a client; "" if it may."""
+        return ""
+
+    def prepare_delete(self, obj: JSON) -> None:
+        """What the first DELETE adds to an object that is marked as being deleted, in place (finalizers ...)."""
+
+    def after_delete(self, obj: JSON, registry: Registry) -> None:
+        """Release what prepare_create allocated; called once the object has left the store."""
+
+    def validate(self, obj: JSON) -> list[FieldError]:
+        """Errors of a complete object."""
+        return []
+
+    def validate_update(self, new: JSON, old: JSON) -> list[FieldError]:
+        """Errors of a change; by default those of the new object."""
+        return self.validate(new)
+
+    def validate_subresource_update(self, new: JSON, old: JSON, subresource: str) -> list[FieldError]:
+        """Errors of a change through another subresource than status, or through none ("")."""
+        return self.validate_update(new, old)
+
+    def validate_status_update(self, new: JSON, old: JSON) -> list[FieldError]:
+        """Errors of a change through the status subresource."""
+        return []
+
+    def grace_seconds(self, obj: JSON, wanted: int | None) -> int:
+        """Seconds between the DELETE and the object's end; 0 deletes at once. `wanted` is the caller's."""
+        return 0
+
+    def warnings(self, obj: JSON, old: JSON | None = None) -> list[str]:
+        """Warning texts for the HTTP Warning header of a write (deprecations). `old` is what an update replaces."""
+        return []
+
+    def fields(self, obj: JSON) -> dict[str, str]:
+        """The fields that a fieldSelector may name, beyond metadata.name and metadata.namespace."""
+        return {}
+
+    columns: ClassVar[Sequence[Column]] = (Column("Name", format="name"), Column("Age"))
+
+    def cells(self, obj: JSON) -> list[Any]:
+        """The values of the columns, wide ones included, in their order."""
+        from labcluster.kinds.printing import age  # a leaf module: imported late to stay one
+
+        return [obj["metadata"]["name"], age(obj)]

@@ -1,0 +1,67 @@
+"""Namespace: finalizers of its spec, its own label (upstream: pkg/registry/core/namespace)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from labcluster.api import field
+from labcluster.api.field import FieldError
+from labcluster.api.objects import JSON, is_terminating
+from labcluster.api.resources import NAMESPACES, Resource
+from labcluster.kinds import formats
+from labcluster.kinds.kind import Column, Kind
+from labcluster.kinds.printing import age
+
+if TYPE_CHECKING:
+    from labcluster.storage.registry import Registry
+
+FINALIZER = "kubernetes"
+NAME_LABEL = "kubernetes.io/metadata.name"
+IMMORTAL = frozenset(("default", "kube-system", "kube-public"))  # admission/plugin/namespace/lifecycle
+
+
+class NamespaceKind(Kind):
+    """A namespace lives until its content is gone: `spec.finalizers` hold it, the finalize subresource empties them."""
+
+    resource: ClassVar[Resource] = NAMESPACES
+
+    def default(self, obj: JSON) -> None:
+        """Label the namespace with its name, for selectors."""
+        if name := obj["metadata"].get("name"):
+            labels = obj["metadata"].get("labels") or {}
+            obj["metadata"]["labels"] = {**labels, NAME_LABEL: name}
+
+    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+        """Start Active, held by the namespace controller's finalizer."""
+        spec = obj["spec"] = obj.get("spec") or {}
+        finalizers = spec.get("finalizers") or []
+        spec["finalizers"] = finalizers if FINALIZER in finalizers else [*finalizers, FINALIZER]
+        obj["status"] = {"phase": "Active"}
+
+    def prepare_update(self, new: JSON, old: JSON, registry: Registry) -> None:
+        """Keep the finalizers of the spec; only the end of the namespace takes them away, none is ever added."""
+        before = old.get("spec", {}).get("finalizers") or []
+        spec = new["spec"] = new.get("spec") or {}
+        if is_terminating(old):
+            spec["finalizers"] = [f for f in spec.get("finalizers") or [] if f in before]
+        else:
+            spec["finalizers"] = list(before)
+
+    def refuses_deletion(self, name: str) -> str:
+        """The cluster's own namespaces stay."""
+        return "this namespace may not be deleted" if name in IMMORTAL else ""
+
+    def validate(self, obj: JSON) -> list[FieldError]:
+        """Errors of the finalizers' names."""
+        finalizers = obj.get("spec", {}).get("finalizers") or []
+        return [field.invalid("spec.finalizers", f, text) for f in finalizers for text in formats.qualified_name(f)]
+
+    def fields(self, obj: JSON) -> dict[str, str]:
+        """`status.phase` and, as upstream has it, `name`."""
+        return {"name": obj["metadata"].get("name", ""), "status.phase": obj.get("status", {}).get("phase", "")}
+
+    columns = (Column("Name", format="name"), Column("Status"), Column("Age"))
+
+    def cells(self, obj: JSON) -> list[Any]:
+        """Name, phase, age."""
+        return [obj["metadata"]["name"], obj.get("status", {}).get("phase", ""), age(obj)]

@@ -1,0 +1,90 @@
+"""Pods (upstream: pkg/registry/core/pod/strategy.go)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from labcluster.api import field
+from labcluster.api.field import FieldError
+from labcluster.api.objects import JSON, is_pod_finished, now
+from labcluster.api.resources import PODS
+from labcluster.kinds import pod_printing
+from labcluster.kinds.kind import Kind
+from labcluster.kinds.pod_admission import admit, qos_class
+from labcluster.kinds.pod_defaults import default_pod
+from labcluster.kinds.pod_validation import validate_ephemeral_update, validate_pod_spec, validate_pod_update
+
+if TYPE_CHECKING:
+    from labcluster.storage.registry import Registry
+
+GATED = "Scheduling is blocked due to non-empty scheduling gates"
+
+
+class PodKind(Kind):
+    """A pod: completed by admission, nearly immutable afterwards, deleted with grace."""
+
+    resource = PODS
+    tracks_generation = True
+    columns = pod_printing.COLUMNS
+
+    def default(self, obj: JSON) -> None:
+        """Fill in the defaults of a pod."""
+        default_pod(obj)
+
+    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+        """Admit the pod and give it its first status. Raises ApiError 403."""
+        admit(obj, registry)
+        status: JSON = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
+        obj["status"] = status
+        if obj["spec"].get("schedulingGates"):
+            status["conditions"] = [
+                {
+                    "type": "PodScheduled",
+                    "status": "False",
+                    "reason": "SchedulingGated",
+                    "message": GATED,
+                    "lastTransitionTime": now(),
+                }
+            ]
+
+    def validate(self, obj: JSON) -> list[FieldError]:
+        """Errors of a new pod."""
+        errors = validate_pod_spec(obj["spec"], "spec")
+        if obj["spec"].get("ephemeralContainers"):
+            errors.append(field.forbidden("spec.ephemeralContainers", "cannot be set on create"))
+        return errors
+
+    def validate_update(self, new: JSON, old: JSON) -> list[FieldError]:
+        """Errors of a change: most of a pod's spec stays as it was created."""
+        return validate_pod_update(new, old)
+
+    def validate_subresource_update(self, new: JSON, old: JSON, subresource: str) -> list[FieldError]:
+        """Errors of a change; ephemeral containers are added through a subresource of their own."""
+        if subresource == "ephemeralcontainers":
+            return validate_ephemeral_update(new, old)
+        return self.validate_update(new, old)
+
+    def grace_seconds(self, obj: JSON, wanted: int | None) -> int:
+        """The caller's seconds or the pod's own; none when no process can be running (CheckGracefulDelete)."""
+        if not obj["spec"].get("nodeName") or is_pod_finished(obj):
+            return 0
+        seconds = obj["spec"].get("terminationGracePeriodSeconds") if wanted is None else wanted
+        return 1 if seconds is not None and seconds < 0 else seconds or 0
+
+    def fields(self, obj: JSON) -> dict[str, str]:
+        """What `--field-selector` may name."""
+        spec, status = obj["spec"], obj.get("status", {})
+        return {
+            "spec.nodeName": spec.get("nodeName") or "",
+            "spec.restartPolicy": spec.get("restartPolicy") or "",
+            "spec.schedulerName": spec.get("schedulerName") or "",
+            "spec.serviceAccountName": spec.get("serviceAccountName") or "",
+            "spec.hostNetwork": "true" if spec.get("hostNetwork") else "false",
+            "status.phase": status.get("phase") or "",
+            "status.podIP": status.get("podIP") or "",
+            "status.nominatedNodeName": status.get("nominatedNodeName") or "",
+        }
+
+    def cells(self, obj: JSON) -> list[Any]:
+        """The row in a table of pods."""
+        return pod_printing.cells(obj)

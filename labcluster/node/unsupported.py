@@ -1,0 +1,60 @@
+"""What a pod may ask for and these nodes cannot do: said in an event, instead of being ignored.
+
+Accepted without effect, because it asks for less than is given or for what holds anyway: fsGroup and
+supplementalGroups (one uid is mapped and owns all files), seccompProfile and appArmorProfile, dropped capabilities
+(containers have none on the machine), allowPrivilegeEscalation: false, and resource limits.
+"""
+
+from __future__ import annotations
+
+from labcluster.api.objects import JSON
+
+_POD_FIELDS = ("hostPID", "hostIPC", "runtimeClassName", "resourceClaims")
+# Over processes of the container's own user namespace; others would count over the machine, or nothing.
+ADDABLE_CAPABILITIES = ("SYS_PTRACE",)
+_PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
+
+
+def refusals(pod: JSON) -> list[str]:
+    """One sentence for each thing in the pod's spec that cannot be honoured; empty when it can run."""
+    spec = pod["spec"]
+    found = [f"the embedded cluster does not serve {field}" for field in _POD_FIELDS if spec.get(field)]
+    if (spec.get("securityContext") or {}).get("sysctls"):
+        found.append("the embedded cluster does not serve sysctls")
+    if (spec.get("os") or {}).get("name", "linux") != "linux":
+        found.append("the embedded cluster has Linux nodes only")
+    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
+        found += [f"container {container['name']}: {text}" for text in container_refusals(container, spec)]
+    return found
+
+
+def container_refusals(container: JSON, spec: JSON) -> list[str]:
+    """The same for one container of a pod with that spec."""
+    found = []
+    context = container.get("securityContext") or {}
+    if context.get("privileged"):
+        found.append("the embedded cluster does not serve privileged containers")
+    added = set((context.get("capabilities") or {}).get("add") or ()) - set(ADDABLE_CAPABILITIES)
+    if added:
+        found.append(f"the embedded cluster cannot add capabilities ({', '.join(sorted(added))})")
+    if context.get("procMount", "Default") != "Default":
+        found.append("the embedded cluster does not serve procMount")
+    if container.get("volumeDevices"):
+        found.append("the embedded cluster does not serve block volumes (volumeDevices)")
+    if not spec.get("hostNetwork") and any(p.get("hostPort") for p in container.get("ports") or ()):
+        found.append("the embedded cluster does not serve hostPort; use a NodePort service or hostNetwork")
+    for name in _PROBES:
+        if (container.get(name) or {}).get("grpc"):
+            found.append(f"the embedded cluster does not serve gRPC probes ({name}); use exec, httpGet or tcpSocket")
+    return found
+
+
+def root_problem(pod: JSON, container: JSON, uid: int, pod_text: str) -> str:
+    """What runAsNonRoot forbids, with the kubelet's text (kuberuntime/security_context.go); "" when nothing."""
+    own, common = container.get("securityContext") or {}, pod["spec"].get("securityContext") or {}
+    if not own.get("runAsNonRoot", common.get("runAsNonRoot")) or uid != 0:
+        return ""
+    where = f'(pod: "{pod_text}", container: {container["name"]})'
+    if own.get("runAsUser", common.get("runAsUser")) is not None:
+        return f"container's runAsUser breaks non-root policy {where}"
+    return f"container has runAsNonRoot and image will run as root {where}"

@@ -1,0 +1,1 @@
+"""Request bodies in protobuf, as kubectl and controllers send some of them."""

@@ -1,0 +1,1 @@
+"""The embedded cluster: the one door to `labcluster`."""

@@ -1,0 +1,123 @@
+"""The embedded cluster as `lab` drives it: up, down, reset, status, doctor."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import sys
+from pathlib import Path
+
+import labcluster
+from labcluster.launch import control, host_ports, search
+from labcluster.launch.errors import LaunchError
+from labsupport.backends import contract, state_directory
+from labsupport.backends.contract import CommandError, Finding, Progress, Status
+from labsupport.backends.embedded import doctor
+
+# What a reset keeps: addresses and keys, so that open notebooks and terminals go on working.
+_CODE = "code"  # the file that says which code the daemon was started from
+_KEPT = ("ports.json", "pki", "kubeconfig", "lock", "cluster.json", "daemon.log")
+
+
+class EmbeddedBackend:
+    """The cluster in one process that lives in a state directory."""
+
+    name = "embedded"
+
+    def __init__(self, state: Path) -> None:
+        self.state = state
+
+    def up(self, progress: Progress) -> str:
+        """Start the daemon and wait until nodes are Ready and DNS answers. Raises CommandError with the remedy."""
+        if sys.platform != "linux":
+            raise CommandError(f"the embedded cluster needs Linux, this is {sys.platform}. Elsewhere use CLUSTER=kind.")
+        state_directory.prepare(self.state)
+        if not control.is_running(self.state):
+            with contextlib.suppress(OSError):  # a full disk: the start says so, with its remedy
+                (self.state / _CODE).write_text(_code())
+        try:
+            launched = control.start(self.state, progress=progress)
+        except LaunchError as error:
+            raise CommandError(f"{error}\n`lab doctor` examines this machine.") from error
+        contract.record(self.name, self.state)
+        if not launched.already:
+            return "The cluster is up: 3 nodes are Ready and DNS answers."
+        if self._runs_this_code():
+            return "The cluster was up already."
+        progress("the running cluster is of another version of the course; starting it anew")
+        self._stop()
+        self.up(progress)
+        return "The cluster runs this version of the course now; its objects and data are all there."
+
+    def _runs_this_code(self) -> bool:
+        try:
+            return (self.state / _CODE).read_text() == _code()
+        except OSError:
+            return False
+
+    def down(self, progress: Progress) -> str:
+        """Stop the daemon, and with it every pod; then remove the state. Raises CommandError."""
+        if not self.state.exists():
+            if not search.is_there(self.state):
+                return "There was no cluster."
+            state_directory.prepare(self.state)  # removed by hand under a running cluster
+        state_directory.check(self.state)
+        ran = self._stop()
+        if others := state_directory.clear(self.state):
+            return f"The cluster is removed. {self.state} stays: it has files that are not the lab's ({others[0]})."
+        try:
+            self.state.rmdir()
+        except OSError as error:
+            raise CommandError(f"the cluster is removed, {self.state} stays: {error.strerror}.") from error
+        return "The cluster is removed, with all its data." if ran else "It was not running; its data is removed."
+
+    def reset(self, progress: Progress) -> str:
+        """Remove all objects and all data, and start anew with the same addresses and keys. Raises CommandError."""
+        if not self.state.exists():
+            return self.up(progress)
+        state_directory.check(self.state)
+        self._stop()
+        state_directory.clear(self.state, keep=_KEPT)
+        self.up(progress)
+        return "The cluster is as new."
+
+    def status(self) -> Status:
+        """What is running, from the records that the daemon's start left."""
+        details: dict[str, str | int | dict[str, int]] = {"state": str(self.state)}
+        running = control.is_running(self.state)
+        ports = host_ports.read_ports(self.state)
+        if running and ports:
+            record = json.loads((self.state / control.RECORD).read_text())
+            details |= {
+                "server": f"https://127.0.0.1:{ports.api}",
+                "kubeconfig": str(self.state / "kubeconfig"),
+                "dns": f"127.0.0.1:{ports.dns}",
+                "nodePorts": {str(node_port): port for node_port, port in ports.node_ports.items()},
+                "pid": int(record["pid"]),
+                "log": str(self.state / control.LOG),
+            }
+        return Status(self.name, running, details)
+
+    def doctor(self) -> list[Finding]:
+        """Try what the cluster needs of this machine."""
+        return list(doctor.examine(self.state))
+
+    def preload(self, progress: Progress) -> str:
+        """There is nothing to load: an image stands for programs that are on this machine already."""
+        return "The embedded cluster's images are programs of this machine: there is nothing to load."
+
+    def _stop(self) -> bool:
+        try:
+            return control.stop(self.state)
+        except LaunchError as error:
+            raise CommandError(str(error)) from error
+
+
+def _code() -> str:
+    """A digest of the embedded cluster's code: after an update of the checkout it is another one."""
+    digest = hashlib.sha256()
+    here = Path(labcluster.__file__).parent
+    for file in sorted(here.rglob("*.py")):
+        digest.update(file.relative_to(here).as_posix().encode() + file.read_bytes())
+    return digest.hexdigest()

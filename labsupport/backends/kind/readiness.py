@@ -1,0 +1,149 @@
+"""Waiting until a new cluster can be used: nodes, a storage class, DNS inside of it, and DNS from this machine."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import dns.exception
+import dns.message
+import dns.query
+import dns.rcode
+import urllib3
+from kubernetes import client, config, watch
+from kubernetes.client.exceptions import ApiException
+
+from labsupport.backends.contract import CommandError
+from labsupport.ports import DNS_NODE_PORT
+
+DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
+DNS_SERVICE = "lab-dns"
+SYSTEM = "kube-system"
+
+
+def connect(kubeconfig: Path, *, patient: bool = True) -> client.ApiClient:
+    """The client for a kubeconfig; when `patient`, with an API server that has just been started (about a minute)."""
+    settings = client.Configuration()
+    config.load_kube_config(config_file=str(kubeconfig), client_configuration=settings)
+    if patient:
+        settings.retries = urllib3.Retry(connect=8, read=0, redirect=0, status=0, backoff_factor=0.3)
+    return client.ApiClient(settings)
+
+
+def until(
+    list_objects: Callable[..., Any],
+    reached: Callable[[list[Any]], bool],
+    *,
+    seconds: float,
+    what: str,
+    **arguments: str,
+) -> None:
+    """Watch a list of objects until `reached` holds for it. Raises CommandError, which names `what` was awaited.
+
+    `list_objects` is a method of the client, `arguments` are what it is called with.
+    """
+    deadline = time.monotonic() + seconds
+    while (left := deadline - time.monotonic()) > 0:
+        listed = list_objects(**arguments, _request_timeout=(5, 30))
+        found = {item.metadata.uid: item for item in listed.items}
+        if reached(list(found.values())):
+            return
+        watcher = watch.Watch()
+        try:
+            for event in watcher.stream(
+                list_objects,
+                **arguments,
+                resource_version=listed.metadata.resource_version,
+                timeout_seconds=max(1, round(left)),
+                _request_timeout=(5, left + 5),
+            ):
+                found[event["object"].metadata.uid] = event["object"]
+                if event["type"] == "DELETED":
+                    del found[event["object"].metadata.uid]
+                if reached(list(found.values())):
+                    return
+        except ApiException as error:
+            if error.status != 410:  # the version is too old to watch from: list again
+                raise
+        finally:
+            watcher.stop()
+    raise CommandError(f"{what} did not come within {seconds:g} s. Look at the cluster: `kubectl get all -A`.")
+
+
+def await_nodes(api: client.ApiClient, count: int, *, seconds: float = 180) -> None:
+    """Wait until that many nodes are Ready. Raises CommandError."""
+
+    def ready(nodes: list[Any]) -> bool:
+        conditions = [c for node in nodes for c in node.status.conditions or ()]
+        return len([c for c in conditions if c.type == "Ready" and c.status == "True"]) >= count
+
+    until(client.CoreV1Api(api).list_node, ready, seconds=seconds, what=f"Ready from {count} nodes")
+
+
+def await_storage_class(api: client.ApiClient, *, seconds: float = 60) -> None:
+    """Wait until there is a default storage class. Raises CommandError."""
+    storage = client.StorageV1Api(api)
+    until(storage.list_storage_class, default_classes, seconds=seconds, what="a default storage class")
+
+
+def default_classes(classes: list[Any]) -> bool:
+    """Whether one of the storage classes is the default one."""
+    return any(bool((c.metadata.annotations or {}).get(DEFAULT_CLASS) == "true") for c in classes)
+
+
+def open_dns(api: client.ApiClient) -> None:
+    """Make the Service that opens the cluster's DNS on its NodePort, unless it is there. Raises CommandError."""
+    entries = [
+        {"name": name, "protocol": protocol, "port": 53, "targetPort": 53, "nodePort": DNS_NODE_PORT}
+        for name, protocol in (("dns", "UDP"), ("dns-tcp", "TCP"))
+    ]
+    body = {
+        "metadata": {"name": DNS_SERVICE, "namespace": SYSTEM, "labels": {"app.kubernetes.io/part-of": "course-lab"}},
+        "spec": {"type": "NodePort", "selector": {"k8s-app": "kube-dns"}, "ports": entries},
+    }
+    core = client.CoreV1Api(api)
+    try:
+        # Asked first: for a second Service of that name the port is found to be taken before the name is.
+        if not core.list_namespaced_service(SYSTEM, field_selector=f"metadata.name={DNS_SERVICE}").items:
+            core.create_namespaced_service(SYSTEM, body)
+    except ApiException as error:
+        if error.status != 409:
+            raise CommandError(f"the Service {SYSTEM}/{DNS_SERVICE} was refused: {error.body}") from error
+
+
+def await_dns(api: client.ApiClient, port: int, *, seconds: float = 120) -> None:
+    """Wait until DNS is ready in the cluster, and answers on that port of 127.0.0.1. Raises CommandError."""
+
+    def ready(found: list[Any]) -> bool:
+        return any(bool(endpoint.conditions.ready) for one in found for endpoint in one.endpoints or ())
+
+    deadline = time.monotonic() + seconds
+    until(
+        client.DiscoveryV1Api(api).list_namespaced_endpoint_slice,
+        ready,
+        seconds=seconds,
+        what="a ready DNS pod",
+        namespace=SYSTEM,
+        label_selector=f"kubernetes.io/service-name={DNS_SERVICE}",
+    )
+    pause = 0.1  # nothing tells when a node's packet filter has taken up the new port, so it is tried
+    while (wrong := ask_dns(port)) and time.monotonic() < deadline:
+        time.sleep(pause)
+        pause = min(2 * pause, 2.0)
+    if wrong:
+        raise CommandError(
+            f"the cluster's DNS does not answer on 127.0.0.1 port {port}: {wrong}. "
+            f"Look at it: `kubectl -n {SYSTEM} get pods,svc -o wide`."
+        )
+
+
+def ask_dns(port: int) -> str:
+    """Ask the name server on that port for its version; "" when it answers, else what went wrong."""
+    query = dns.message.make_query("dns-version.cluster.local.", "TXT")
+    try:
+        reply = dns.query.udp(query, "127.0.0.1", port=port, timeout=2)
+    except (dns.exception.DNSException, OSError) as error:
+        return str(error) or type(error).__name__
+    return "" if reply.rcode() == dns.rcode.NOERROR else dns.rcode.to_text(reply.rcode())

@@ -1,0 +1,1 @@
+"""A chapter in the notebook: its namespace, its exercises, its shell."""

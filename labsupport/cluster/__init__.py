@@ -1,0 +1,1 @@
+"""kubectl's verbs in Python: acting on objects, waiting for states, watching what happens."""

@@ -1,0 +1,1 @@
+"""DNS: asking, resolving, serving zones, choosing among SRV records."""

@@ -1,0 +1,1 @@
+"""The course's figures, one file each; `drawing` has their common look."""

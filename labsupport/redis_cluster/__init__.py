@@ -1,0 +1,1 @@
+"""A Redis cluster from outside: the wire format, slots, redirects, members, loads."""
