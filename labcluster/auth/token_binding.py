@@ -10,8 +10,9 @@ from collections.abc import Mapping
 
 from labcluster.api import errors
 from labcluster.api.errors import bad_request
-from labcluster.api.objects import JSON, is_terminating, name_of, parse_time, uid_of
+from labcluster.api.objects import JSON, is_terminating, name_of, uid_of
 from labcluster.api.resources import NODES, PODS, SECRETS, SERVICE_ACCOUNTS, Resource
+from labcluster.api.times import parse_time
 from labcluster.storage.registry import Registry
 
 Binding = Mapping[str, tuple[str, str]]  # claim (pod, secret, node) -> name and uid

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from labcluster import settings
-from labcluster.api.objects import JSON, clone, name_of, namespace_of
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, name_of, namespace_of
 from labcluster.api.resources import ENDPOINT_SLICES, ENDPOINTS, NAMESPACES, SERVICES, STORAGE_CLASSES
 from labcluster.auth.rbac import reconciliation
 from labcluster.controllers.volumes.matching import DEFAULT_CLASS

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
-from labcluster.api.objects import JSON, clone, labels_of, name_of
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, labels_of, name_of
 from labcluster.api.resources import CLUSTER_ROLES
 from labcluster.api.selectors import LabelSelector
 from labcluster.controllers.controller import Controller

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from labcluster.api.conditions import is_condition_true
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, annotations_of, clone, is_condition_true, is_terminating, name_of, namespace_of
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, annotations_of, is_terminating, name_of, namespace_of
 from labcluster.api.resources import BUILT_IN, CUSTOM_RESOURCE_DEFINITIONS, EVERYTHING
 from labcluster.controllers.controller import Controller
 from labcluster.kinds.customresourcedefinitions import CLEANUP, ESTABLISHED, TERMINATING, set_condition

@@ -10,21 +10,13 @@ import datetime as dt
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
+from labcluster.api.conditions import is_pod_ready
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import (
-    JSON,
-    clone,
-    controller_of,
-    is_pod_ready,
-    is_terminating,
-    key_of,
-    name_of,
-    namespace_of,
-    parse_time,
-    split_key,
-    uid_of,
-)
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key, uid_of
+from labcluster.api.owners import controller_of
 from labcluster.api.resources import DEPLOYMENTS, POD_DISRUPTION_BUDGETS, PODS, REPLICA_SETS, STATEFUL_SETS
+from labcluster.api.times import parse_time
 from labcluster.controllers.controller import Controller
 from labcluster.kinds.poddisruptionbudgets import SYNC_FAILED, selects, set_allowed_condition
 from labcluster.kinds.printing import format_selector

@@ -11,16 +11,9 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import (
-    JSON,
-    SAFE_ALPHABET,
-    controller_of,
-    controller_reference,
-    is_terminating,
-    name_of,
-    namespace_of,
-    uid_of,
-)
+from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, uid_of
+from labcluster.api.owners import controller_of, controller_reference
+from labcluster.api.random_names import SAFE_ALPHABET
 from labcluster.api.resources import CONTROLLER_REVISIONS, Resource
 from labcluster.api.selectors import LabelSelector
 from labcluster.controllers import adoption

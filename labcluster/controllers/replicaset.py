@@ -11,24 +11,21 @@ from collections.abc import Callable, Iterable
 from functools import cmp_to_key
 from typing import TYPE_CHECKING
 
+from labcluster.api.conditions import condition, is_pod_finished, is_pod_ready
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import (
     JSON,
     annotations_of,
-    condition,
-    controller_of,
-    is_pod_finished,
-    is_pod_ready,
     is_terminating,
     labels_of,
     name_of,
     namespace_of,
-    now,
-    parse_time,
     split_key,
     uid_of,
 )
+from labcluster.api.owners import controller_of
 from labcluster.api.resources import PODS, REPLICA_SETS, Resource
+from labcluster.api.times import now, parse_time
 from labcluster.controllers import adoption
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.workload_pods import (

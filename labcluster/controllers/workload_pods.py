@@ -5,19 +5,12 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable
 
+from labcluster.api.conditions import condition, is_pod_finished, is_pod_ready
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import (
-    JSON,
-    clone,
-    condition,
-    controller_reference,
-    is_pod_finished,
-    is_pod_ready,
-    is_terminating,
-    name_of,
-    namespace_of,
-    parse_time,
-)
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of
+from labcluster.api.owners import controller_reference
+from labcluster.api.times import parse_time
 
 MAX_BATCH = 500  # pods that one sync creates or deletes at most
 MOST_PODS = 5000  # of one workload: the nodes hold 330, and a mistyped number must not take the machine's memory

@@ -6,7 +6,8 @@ from typing import Any
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
-from labcluster.api.objects import JSON, controller_of
+from labcluster.api.objects import JSON
+from labcluster.api.owners import controller_of
 from labcluster.api.resources import CONTROLLER_REVISIONS
 from labcluster.kinds.kind import Column, Kind
 from labcluster.kinds.metadata import IMMUTABLE

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from labcluster.api.conditions import is_condition_true
 from labcluster.api.errors import not_implemented
 from labcluster.api.field import FieldError
-from labcluster.api.objects import JSON, is_condition_true, now
+from labcluster.api.objects import JSON
 from labcluster.api.resources import CUSTOM_RESOURCE_DEFINITIONS
+from labcluster.api.times import now
 from labcluster.kinds import definition_validation as validation
 from labcluster.kinds.kind import Column, Kind
 from labcluster.schema.structural.definition import unrecognized_formats

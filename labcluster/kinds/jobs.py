@@ -9,9 +9,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from labcluster.api import field
+from labcluster.api.conditions import is_condition_true
 from labcluster.api.field import FieldError
-from labcluster.api.objects import JSON, age_seconds, is_condition_true, is_terminating, name_of, parse_time, uid_of
+from labcluster.api.objects import JSON, is_terminating, name_of, uid_of
 from labcluster.api.resources import JOBS
+from labcluster.api.times import age_seconds, parse_time
 from labcluster.kinds.kind import Column, Kind
 from labcluster.kinds.metadata import IMMUTABLE, validate_label_selector
 from labcluster.kinds.pod_defaults import default_template

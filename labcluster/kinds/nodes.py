@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from labcluster.api import field
+from labcluster.api.conditions import condition
 from labcluster.api.field import FieldError
-from labcluster.api.objects import JSON, condition, labels_of
+from labcluster.api.objects import JSON, labels_of
 from labcluster.api.resources import NODES, Resource
 from labcluster.kinds import formats
 from labcluster.kinds.kind import Column, Kind

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from labcluster.api import errors as api_errors
 from labcluster.api import field
 from labcluster.api.field import FieldError
-from labcluster.api.objects import JSON, clone, name_of
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, name_of
 from labcluster.api.quantities import Quantity, QuantityError, parse
 from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, STORAGE_CLASSES, Resource
 from labcluster.kinds import formats

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
-from labcluster.api.objects import JSON, annotations_of, is_terminating, now
+from labcluster.api.objects import JSON, annotations_of, is_terminating
 from labcluster.api.quantities import QuantityError, canonical, parse
 from labcluster.api.resources import PERSISTENT_VOLUMES, Resource
+from labcluster.api.times import now
 from labcluster.kinds import formats
 from labcluster.kinds.kind import Column, Kind
 from labcluster.kinds.printing import age

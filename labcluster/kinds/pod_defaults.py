@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 
 FILE_MODE = 0o644  # of the files in Secret, ConfigMap, projected and downward API volumes
 TOKEN_SECONDS = 3600  # the life of a projected service-account token

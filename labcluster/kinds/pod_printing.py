@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from labcluster.api.objects import JSON, is_condition_true, is_pod_finished, is_pod_ready, is_terminating
+from labcluster.api.conditions import is_condition_true, is_pod_finished, is_pod_ready
+from labcluster.api.objects import JSON, is_terminating
 from labcluster.kinds.kind import Column
 from labcluster.kinds.printing import NONE, age, or_none, translate_timestamp
 

@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 from labcluster.kinds import formats
 from labcluster.kinds.container_validation import (
     validate_containers,

@@ -5,10 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from labcluster.api import field
+from labcluster.api.conditions import condition
 from labcluster.api.field import FieldError
-from labcluster.api.objects import JSON, condition, labels_of, namespace_of, now
+from labcluster.api.objects import JSON, labels_of, namespace_of
 from labcluster.api.resources import POD_DISRUPTION_BUDGETS
 from labcluster.api.selectors import LabelSelector
+from labcluster.api.times import now
 from labcluster.kinds.kind import Column, Kind
 from labcluster.kinds.metadata import validate_label_selector
 from labcluster.kinds.printing import age

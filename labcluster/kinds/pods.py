@@ -5,9 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from labcluster.api import field
+from labcluster.api.conditions import is_pod_finished
 from labcluster.api.field import FieldError
-from labcluster.api.objects import JSON, is_pod_finished, now
+from labcluster.api.objects import JSON
 from labcluster.api.resources import PODS
+from labcluster.api.times import now
 from labcluster.kinds import pod_printing
 from labcluster.kinds.kind import Kind
 from labcluster.kinds.pod_admission import admit, qos_class

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from labcluster.api.objects import JSON, age_seconds
+from labcluster.api.objects import JSON
+from labcluster.api.times import age_seconds
 
 NONE = "<none>"
 UNKNOWN = "<unknown>"

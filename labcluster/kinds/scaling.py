@@ -9,7 +9,8 @@ from typing import Any
 
 from labcluster.api import errors, field
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, clone, name_of
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, name_of
 from labcluster.api.resources import Resource
 from labcluster.kinds.printing import NONE, format_selector
 from labcluster.kinds.values import not_negative

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 
+from labcluster.api.conditions import is_condition_true
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, is_condition_true, name_of
+from labcluster.api.objects import JSON, name_of
 from labcluster.api.resources import BUILT_IN, Resource, ServedResources
 from labcluster.kinds.customresourcedefinitions import ESTABLISHED, storage_versions
 from labcluster.kinds.customresources import CustomResourceKind, versions_of

@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from labcluster import settings
+from labcluster.api.conditions import is_pod_finished
 from labcluster.api.errors import ApiError, bad_request
-from labcluster.api.objects import JSON, annotations_of, is_pod_finished, is_terminating, name_of, namespace_of, uid_of
+from labcluster.api.objects import JSON, annotations_of, is_terminating, name_of, namespace_of, uid_of
 from labcluster.api.pod_runtime import LogOptions, StreamSession
 from labcluster.api.resources import (
     CONFIG_MAPS,

@@ -8,8 +8,11 @@ import uuid
 from pathlib import Path
 
 from labcluster import settings
-from labcluster.api.objects import JSON, clone, condition, now, now_micro
+from labcluster.api.conditions import condition
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 from labcluster.api.resources import LEASES, NAMESPACES, NODES
+from labcluster.api.times import now, now_micro
 from labcluster.settings import NodeSettings
 from labcluster.storage.registry import Registry
 

@@ -13,9 +13,10 @@ import json
 from typing import Any
 
 from labcluster.api.errors import ApiError, bad_request
-from labcluster.api.objects import JSON, parse_time
+from labcluster.api.objects import JSON
 from labcluster.api.quantities import QuantityError, canonical
 from labcluster.api.resources import Resource
+from labcluster.api.times import parse_time
 from labcluster.schema.definitions import ANY, Type, object_meta, type_of
 
 _RESET = "managedFields"  # an empty list is a command: forget the managers

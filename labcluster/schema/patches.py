@@ -10,7 +10,8 @@ import re
 from typing import Any
 
 from labcluster.api.errors import ApiError, bad_request
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 from labcluster.schema.decoding import go_kind
 from labcluster.schema.strategic_patch import apply_strategic_patch
 

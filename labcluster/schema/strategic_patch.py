@@ -10,7 +10,8 @@ from collections.abc import Callable, Hashable
 from typing import Any
 
 from labcluster.api.errors import ApiError, bad_request
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 from labcluster.api.resources import Resource
 from labcluster.schema.definitions import Field, Type, type_of
 

@@ -16,18 +16,11 @@ from typing import Any
 import orjson
 
 from labcluster.api import errors
-from labcluster.api.objects import (
-    JSON,
-    clone,
-    is_terminating,
-    name_of,
-    namespace_of,
-    now,
-    random_suffix,
-    sharing,
-    uid_of,
-)
+from labcluster.api.json_values import clone, sharing
+from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, uid_of
+from labcluster.api.random_names import random_suffix
 from labcluster.api.resources import NAMESPACES, NODES, PODS, Resource
+from labcluster.api.times import now
 from labcluster.kinds import KINDS
 from labcluster.kinds import metadata as metadata_rules
 from labcluster.kinds.kind import Kind

@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from labcluster.api import errors
-from labcluster.api.objects import JSON, clone, name_of, namespace_of, sharing
+from labcluster.api.json_values import clone, sharing
+from labcluster.api.objects import JSON, name_of, namespace_of
 from labcluster.api.resources import CUSTOM_RESOURCE_DEFINITIONS, EVERYTHING, RESOURCES, Resource
 from labcluster.api.selectors import LabelSelector
 from labcluster.kinds.kind import Kind

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from labcluster import settings
-from labcluster.api.objects import JSON, name_of, now
+from labcluster.api.objects import JSON, name_of
 from labcluster.api.resources import (
     EVENTS,
     EVERYTHING,
@@ -19,6 +19,7 @@ from labcluster.api.resources import (
     SERVICES,
     STORAGE_CLASSES,
 )
+from labcluster.api.times import now
 from labcluster.controllers.bootstrap import bootstrap
 from labcluster.controllers.controller import Controller
 from labcluster.storage.registry import Change, Registry

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from labcluster.api.objects import JSON, is_condition_true, name_of
+from labcluster.api.conditions import is_condition_true
+from labcluster.api.objects import JSON, name_of
 from labcluster.api.resources import CUSTOM_RESOURCE_DEFINITIONS, Resource
 from labcluster.controllers.custom_resource_definitions import CustomResourceDefinitionController
 from labcluster.storage.registry import Registry

@@ -5,9 +5,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterable
 
+from labcluster.api.conditions import is_pod_finished, is_pod_ready
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, is_pod_finished, is_pod_ready, is_terminating, name_of, namespace_of, now
+from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of
 from labcluster.api.resources import EVENTS, NAMESPACES, PODS, SERVICE_ACCOUNTS, Resource
+from labcluster.api.times import now
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.daemonset.nodes import node_of
 from labcluster.storage.registry import Change, DeleteOptions, Registry

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from labcluster.api.objects import JSON, clone, name_of
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, name_of
 from labcluster.api.resources import EVENTS, EVERYTHING, NAMESPACES, PODS, SERVICE_ACCOUNTS
 from labcluster.node.agent import NodeAgent
 from labcluster.storage.registry import Change, Registry

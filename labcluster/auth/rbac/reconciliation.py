@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from labcluster.api.objects import JSON, annotations_of, clone, labels_of, name_of
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, annotations_of, labels_of, name_of
 from labcluster.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 from labcluster.auth.rbac import policy
 from labcluster.auth.rbac.rules import Rule, rules_of, uncovered

@@ -9,19 +9,9 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
+from labcluster.api.conditions import is_pod_finished, is_pod_ready
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import (
-    JSON,
-    is_pod_finished,
-    is_pod_ready,
-    is_terminating,
-    key_of,
-    labels_of,
-    name_of,
-    namespace_of,
-    split_key,
-    uid_of,
-)
+from labcluster.api.objects import JSON, is_terminating, key_of, labels_of, name_of, namespace_of, split_key, uid_of
 from labcluster.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
 from labcluster.api.selectors import LabelSelector
 from labcluster.controllers import adoption, history

@@ -5,7 +5,8 @@ The controller says where; the scheduler places each pod there, because its node
 
 from __future__ import annotations
 
-from labcluster.api.objects import JSON, annotations_of, clone, labels_of, name_of
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, annotations_of, labels_of, name_of
 from labcluster.controllers import node_selector
 from labcluster.controllers.scheduling.filters import untolerated
 from labcluster.controllers.workload_pods import pod_from_template

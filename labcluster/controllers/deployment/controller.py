@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from labcluster.api.objects import controller_of, is_terminating, namespace_of, split_key, uid_of
+from labcluster.api.objects import is_terminating, namespace_of, split_key, uid_of
+from labcluster.api.owners import controller_of
 from labcluster.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS, Resource
 from labcluster.controllers import adoption
 from labcluster.controllers.controller import Controller

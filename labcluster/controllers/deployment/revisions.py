@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from labcluster.api.objects import JSON, annotations_of, clone, controller_reference, name_of, namespace_of
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, annotations_of, name_of, namespace_of
+from labcluster.api.owners import controller_reference
 from labcluster.controllers.deployment.sizes import size_annotations
 from labcluster.controllers.history import template_hash
 

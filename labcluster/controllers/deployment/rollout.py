@@ -7,16 +7,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import (
-    JSON,
-    annotations_of,
-    clone,
-    controller_of,
-    is_terminating,
-    name_of,
-    namespace_of,
-    uid_of,
-)
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, annotations_of, is_terminating, name_of, namespace_of, uid_of
+from labcluster.api.owners import controller_of
 from labcluster.api.resources import DEPLOYMENTS, REPLICA_SETS
 from labcluster.controllers.deployment import revisions, sizes, status
 from labcluster.controllers.deployment.sizes import active, counted, replicas_of, wanted

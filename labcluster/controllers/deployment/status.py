@@ -5,7 +5,9 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Sequence
 
-from labcluster.api.objects import JSON, clone, name_of, now, parse_time
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, name_of
+from labcluster.api.times import now, parse_time
 from labcluster.controllers.deployment.sizes import counted, max_unavailable, replicas_of, wanted
 
 PROGRESSING, AVAILABLE, REPLICA_FAILURE = "Progressing", "Available", "ReplicaFailure"

@@ -10,22 +10,13 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, ClassVar
 
 from labcluster.api import cron
+from labcluster.api.conditions import is_condition_true
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import (
-    JSON,
-    clone,
-    controller_of,
-    controller_reference,
-    is_condition_true,
-    is_terminating,
-    key_of,
-    name_of,
-    namespace_of,
-    parse_time,
-    split_key,
-    uid_of,
-)
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key, uid_of
+from labcluster.api.owners import controller_of, controller_reference
 from labcluster.api.resources import CRON_JOBS, JOBS
+from labcluster.api.times import parse_time
 from labcluster.controllers import adoption
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.jobs.cronjob_schedule import TOO_MANY, missed, seconds_until_next

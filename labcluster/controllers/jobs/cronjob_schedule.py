@@ -6,7 +6,8 @@ import datetime as dt
 from dataclasses import dataclass
 
 from labcluster.api.cron import Schedule
-from labcluster.api.objects import JSON, parse_time
+from labcluster.api.objects import JSON
+from labcluster.api.times import parse_time
 
 TOO_MANY = 100  # missed times that are worth a warning
 DELTA = 0.1  # seconds after the time at which a job is due, so that no clock is still before it

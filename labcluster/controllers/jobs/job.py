@@ -10,22 +10,13 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
+from labcluster.api.conditions import condition, is_condition_true
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import (
-    JSON,
-    age_seconds,
-    clone,
-    condition,
-    controller_of,
-    is_condition_true,
-    is_terminating,
-    name_of,
-    namespace_of,
-    now,
-    split_key,
-    uid_of,
-)
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, split_key, uid_of
+from labcluster.api.owners import controller_of
 from labcluster.api.resources import JOBS, PODS
+from labcluster.api.times import age_seconds, now
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.jobs.job_status import TRACKING, PodCounts, count, is_finished, set_job_condition
 from labcluster.controllers.workload_pods import MAX_BATCH, bounded, pod_from_template, slow_start

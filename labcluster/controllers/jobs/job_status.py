@@ -4,16 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from labcluster.api.objects import (
-    JSON,
-    condition,
-    is_condition_true,
-    is_pod_finished,
-    is_pod_ready,
-    is_terminating,
-    now,
-    uid_of,
-)
+from labcluster.api.conditions import condition, is_condition_true, is_pod_finished, is_pod_ready
+from labcluster.api.objects import JSON, is_terminating, uid_of
+from labcluster.api.times import now
 
 TRACKING = "batch.kubernetes.io/job-tracking"  # the finalizer of a pod that has not been counted yet
 

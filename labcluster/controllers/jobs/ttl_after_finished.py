@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
-from labcluster.api.objects import age_seconds, condition, is_terminating, split_key, uid_of
+from labcluster.api.conditions import condition
+from labcluster.api.objects import is_terminating, split_key, uid_of
 from labcluster.api.resources import JOBS
+from labcluster.api.times import age_seconds
 from labcluster.controllers.controller import Controller
 from labcluster.storage.registry import DeleteOptions
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
-from labcluster.api.objects import JSON, condition, now
+from labcluster.api.conditions import condition
+from labcluster.api.objects import JSON
 from labcluster.api.resources import NODES
+from labcluster.api.times import now
 from labcluster.controllers.controller import Controller
 
 if TYPE_CHECKING:

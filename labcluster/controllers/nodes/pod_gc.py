@@ -10,19 +10,11 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
+from labcluster.api.conditions import is_pod_finished, set_condition
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import (
-    JSON,
-    age_seconds,
-    is_pod_finished,
-    is_terminating,
-    key_of,
-    name_of,
-    namespace_of,
-    split_key,
-)
+from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key
 from labcluster.api.resources import NODES, PODS
-from labcluster.controllers.conditions import set_condition
+from labcluster.api.times import age_seconds
 from labcluster.controllers.controller import Controller
 from labcluster.storage.registry import DeleteOptions
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
+from labcluster.api.conditions import set_condition
 from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key
 from labcluster.api.resources import NODES, PODS
-from labcluster.controllers.conditions import set_condition
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.scheduling.filters import tolerates
 from labcluster.storage.event_recorder import EventRecorder

@@ -13,13 +13,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
+from labcluster.api.conditions import condition, is_condition_true, is_pod_finished, set_condition
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import (
     JSON,
     annotations_of,
-    condition,
-    is_condition_true,
-    is_pod_finished,
     is_terminating,
     key_of,
     labels_of,
@@ -35,7 +33,6 @@ from labcluster.api.resources import (
     PODS,
     STORAGE_CLASSES,
 )
-from labcluster.controllers.conditions import set_condition
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.scheduling.filters import (
     CLAIM,

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from labcluster.api.objects import JSON, controller_of, is_terminating, labels_of, namespace_of
+from labcluster.api.objects import JSON, is_terminating, labels_of, namespace_of
+from labcluster.api.owners import controller_of
 from labcluster.controllers import node_selector
 from labcluster.controllers.scheduling.filters import untolerated
 from labcluster.controllers.scheduling.nodes import NodeInfo

@@ -9,7 +9,8 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from labcluster.api.objects import JSON, is_pod_finished, is_terminating, labels_of, namespace_of
+from labcluster.api.conditions import is_pod_finished
+from labcluster.api.objects import JSON, is_terminating, labels_of, namespace_of
 from labcluster.api.selectors import LabelSelector
 from labcluster.controllers import node_selector
 from labcluster.controllers.scheduling.filters import PLACEMENT_EVENTS, Filter, Rejection, untolerated

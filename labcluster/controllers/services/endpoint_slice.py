@@ -9,20 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from labcluster.api.objects import (
-    JSON,
-    annotations_of,
-    controller_reference,
-    is_pod_ready,
-    is_terminating,
-    labels_of,
-    name_of,
-    namespace_of,
-    now,
-    split_key,
-)
+from labcluster.api.conditions import is_pod_ready
+from labcluster.api.objects import JSON, annotations_of, is_terminating, labels_of, name_of, namespace_of, split_key
+from labcluster.api.owners import controller_reference
 from labcluster.api.resources import ENDPOINT_SLICES, PODS, SERVICES
 from labcluster.api.selectors import LabelSelector
+from labcluster.api.times import now
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.services import service_pods
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from labcluster.api.objects import JSON, annotations_of, is_pod_ready, labels_of, now, split_key
+from labcluster.api.conditions import is_pod_ready
+from labcluster.api.objects import JSON, annotations_of, labels_of, split_key
 from labcluster.api.resources import ENDPOINTS, PODS, SERVICES
+from labcluster.api.times import now
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.services import service_pods
 

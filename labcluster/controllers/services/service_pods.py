@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from labcluster.api.objects import JSON, is_pod_finished, is_terminating, labels_of, name_of, namespace_of, uid_of
+from labcluster.api.conditions import is_pod_finished
+from labcluster.api.objects import JSON, is_terminating, labels_of, name_of, namespace_of, uid_of
 from labcluster.api.resources import PODS, SERVICES
 from labcluster.api.selectors import LabelSelector
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, controller_reference, is_terminating, name_of, namespace_of, uid_of
+from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, uid_of
+from labcluster.api.owners import controller_reference
 from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS
 from labcluster.controllers.statefulset.identity import claims_for, ordinal_of, ordinals_of
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 
-from labcluster.api.objects import JSON, clone, labels_of, name_of, namespace_of
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, labels_of, name_of, namespace_of
 from labcluster.controllers.workload_pods import bounded, pod_from_template
 
 POD_NAME_LABEL = "statefulset.kubernetes.io/pod-name"

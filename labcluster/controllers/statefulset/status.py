@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from labcluster.api.objects import JSON, is_pod_ready, is_terminating, uid_of
+from labcluster.api.conditions import is_pod_ready
+from labcluster.api.objects import JSON, is_terminating, uid_of
 from labcluster.controllers.statefulset.identity import replicas_of, revision_of
 from labcluster.controllers.workload_pods import is_available
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
-from labcluster.api.objects import JSON, is_pod_finished, is_terminating, name_of
+from labcluster.api.conditions import is_pod_finished
+from labcluster.api.objects import JSON, is_terminating, name_of
 from labcluster.controllers import history
 from labcluster.controllers.statefulset import status
 from labcluster.controllers.statefulset.identity import new_pod, ordinal_of, ordinals_of, revision_of

@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
-from labcluster.api.objects import JSON, annotations_of, key_of, name_of, namespace_of, now, split_key, uid_of
+from labcluster.api.objects import JSON, annotations_of, key_of, name_of, namespace_of, split_key, uid_of
 from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
+from labcluster.api.times import now
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.volumes import matching
 from labcluster.storage.event_recorder import EventRecorder

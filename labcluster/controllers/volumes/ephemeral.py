@@ -9,18 +9,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, ClassVar
 
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import (
-    JSON,
-    clone,
-    controller_of,
-    controller_reference,
-    is_terminating,
-    key_of,
-    name_of,
-    namespace_of,
-    split_key,
-    uid_of,
-)
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key, uid_of
+from labcluster.api.owners import controller_of, controller_reference
 from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.volumes.matching import claims_of

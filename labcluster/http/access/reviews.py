@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from labcluster.api import errors, field
 from labcluster.api.errors import ApiError, bad_request
 from labcluster.api.field import FieldError
-from labcluster.api.objects import JSON, now
+from labcluster.api.objects import JSON
 from labcluster.api.resources import (
     REVIEWS,
     SELF_ACCESS_REVIEWS,
@@ -19,6 +19,7 @@ from labcluster.api.resources import (
     TOKEN_REVIEWS,
     Resource,
 )
+from labcluster.api.times import now
 from labcluster.auth.pki import ISSUER
 from labcluster.auth.rbac.attributes import Attributes, User
 from labcluster.auth.rbac.rules import Rule

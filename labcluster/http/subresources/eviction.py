@@ -10,9 +10,12 @@ from dataclasses import replace
 
 from aiohttp import web
 
+from labcluster.api.conditions import condition, is_pod_ready
 from labcluster.api.errors import ApiError, bad_request, too_many_requests
-from labcluster.api.objects import JSON, clone, condition, is_pod_ready, is_terminating, name_of, now
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, is_terminating, name_of
 from labcluster.api.resources import POD_DISRUPTION_BUDGETS, PODS, Resource
+from labcluster.api.times import now
 from labcluster.http.call import Call
 from labcluster.http.messages import body
 from labcluster.http.messages.options import WriteOptions, delete_options

@@ -14,8 +14,9 @@ from aiohttp import web
 
 from labcluster.api import field
 from labcluster.api.errors import bad_request
-from labcluster.api.objects import name_of, parse_time
+from labcluster.api.objects import name_of
 from labcluster.api.pod_runtime import LogOptions
+from labcluster.api.times import parse_time
 from labcluster.http.call import Call
 from labcluster.http.messages.options import boolean, integer, invalid_options
 from labcluster.http.messages.responses import headers, internal_error

@@ -8,8 +8,10 @@ from aiohttp import web
 
 from labcluster.api import errors, field
 from labcluster.api.errors import bad_request
-from labcluster.api.objects import JSON, clone, name_of, now, uid_of
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, name_of, uid_of
 from labcluster.api.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS, Resource
+from labcluster.api.times import now
 from labcluster.auth import token_binding
 from labcluster.http.call import Call
 from labcluster.http.messages import body, representation

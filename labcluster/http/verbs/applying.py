@@ -7,7 +7,8 @@ import yaml
 from aiohttp import web
 
 from labcluster.api.errors import ApiError, bad_request, conflict, not_found
-from labcluster.api.objects import JSON, annotations_of, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, annotations_of
 from labcluster.auth.rbac import escalation
 from labcluster.auth.rbac.attributes import Attributes
 from labcluster.http.access import authorization

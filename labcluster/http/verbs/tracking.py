@@ -10,7 +10,8 @@ import contextlib
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 from labcluster.http.call import Call
 from labcluster.http.messages.options import invalid_options
 from labcluster.schema.managedfields.managers import Manager, after_update, decode, encode

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from labcluster.api.objects import JSON, is_terminating, now, uid_of
+from labcluster.api.objects import JSON, is_terminating, uid_of
+from labcluster.api.times import now
 from labcluster.node.containers.instance import PROBES, ContainerInstance, HookError
 from labcluster.node.containers.preparation import ContainerWait, prepare
 from labcluster.node.containers.spec import ExitStatus, StartError

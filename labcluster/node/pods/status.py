@@ -9,7 +9,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from labcluster.api.objects import JSON, condition, is_condition_true, now
+from labcluster.api.conditions import condition, is_condition_true
+from labcluster.api.objects import JSON
+from labcluster.api.times import now
 
 OWNED_CONDITIONS = ("PodReadyToStartContainers", "Initialized", "Ready", "ContainersReady", "PodScheduled")
 CONTAINER_LISTS = (  # of the spec, and of the status

@@ -13,8 +13,9 @@ import logging
 from typing import TYPE_CHECKING
 
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, age_seconds, is_terminating, name_of, namespace_of, now, uid_of
+from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, uid_of
 from labcluster.api.resources import PODS
+from labcluster.api.times import age_seconds, now
 from labcluster.node.containers.instance import ContainerInstance
 from labcluster.node.context import NodeContext, pod_text
 from labcluster.node.pods import etc_files

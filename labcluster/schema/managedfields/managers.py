@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from labcluster.api.objects import JSON, now
+from labcluster.api.objects import JSON
 from labcluster.api.resources import Resource
+from labcluster.api.times import now
 from labcluster.schema.definitions import Field, type_of
 from labcluster.schema.managedfields import sets, values
 from labcluster.schema.managedfields.sets import NOTHING, Path, Paths

@@ -13,7 +13,8 @@ from typing import Any
 
 import orjson
 
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 from labcluster.schema.definitions import Field
 from labcluster.schema.managedfields.sets import Path, Paths
 

@@ -6,7 +6,8 @@ are left to validation.
 
 from __future__ import annotations
 
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 from labcluster.schema.decoding import MAX_STRICT_ERRORS, cannot_handle, decode_metadata, duplicate_fields
 from labcluster.schema.structural.pruning import prune
 from labcluster.schema.structural.resource import CustomResource

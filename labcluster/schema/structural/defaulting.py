@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 
 
 def fill_in(value: Any, schema: JSON) -> None:

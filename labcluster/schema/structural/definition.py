@@ -11,7 +11,8 @@ from typing import Any
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 from labcluster.schema.structural import formats, patterns
 from labcluster.schema.structural.defaulting import fill_in
 from labcluster.schema.structural.lists import duplicates

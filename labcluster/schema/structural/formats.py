@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Callable
 
 from labcluster.api import quantities
-from labcluster.api.objects import parse_time
+from labcluster.api.times import parse_time
 from labcluster.schema.decoding import base64_error
 
 _GO_DURATION = re.compile(r"[-+]?(0|((\d+(\.\d*)?|\.\d+)(ns|us|µs|μs|ms|s|m|h))+)")

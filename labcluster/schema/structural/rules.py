@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
-from labcluster.api.objects import JSON, parse_time
+from labcluster.api.objects import JSON
+from labcluster.api.times import parse_time
 from labcluster.schema.structural.validation import MISSING, child, correlated
 
 if TYPE_CHECKING:

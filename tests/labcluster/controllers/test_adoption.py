@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, controller_of, controller_reference, name_of, uid_of
+from labcluster.api.objects import JSON, name_of, uid_of
+from labcluster.api.owners import controller_of, controller_reference
 from labcluster.api.resources import PODS, REPLICA_SETS
 from labcluster.controllers import adoption
 from labcluster.storage.registry import DeleteOptions

@@ -8,8 +8,10 @@ from typing import Any
 import pytest
 
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, controller_of, name_of, parse_time
+from labcluster.api.objects import JSON, name_of
+from labcluster.api.owners import controller_of
 from labcluster.api.resources import CRON_JOBS, JOBS, PODS
+from labcluster.api.times import parse_time
 from labcluster.controllers.garbage_collector import GarbageCollector
 from labcluster.controllers.jobs import cronjob as cronjob_module
 from labcluster.controllers.jobs.cronjob import CronJobController

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from labcluster.api.objects import JSON, controller_of, labels_of, name_of
+from labcluster.api.objects import JSON, labels_of, name_of
+from labcluster.api.owners import controller_of
 from labcluster.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
 from labcluster.controllers.daemonset.controller import LONGEST_BACKOFF, DaemonSetController
 from labcluster.controllers.daemonset.nodes import admits, node_of

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from labcluster.api.objects import JSON, is_pod_ready, is_terminating
+from labcluster.api.conditions import is_pod_ready
+from labcluster.api.objects import JSON, is_terminating
 from labcluster.api.resources import DAEMON_SETS, NODES, PODS
 from labcluster.controllers.daemonset.controller import DaemonSetController
 from labcluster.controllers.daemonset.nodes import node_of

@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from labcluster.api.objects import JSON, annotations_of, clone, condition, controller_of, labels_of, name_of
+from labcluster.api.conditions import condition
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, annotations_of, labels_of, name_of
+from labcluster.api.owners import controller_of
 from labcluster.api.resources import DEPLOYMENTS, PODS, REPLICA_SETS
 from labcluster.controllers.deployment import sizes
 from labcluster.controllers.deployment import status as deployment_status

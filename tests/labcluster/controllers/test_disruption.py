@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from labcluster.api.conditions import condition
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, condition, name_of
+from labcluster.api.objects import JSON, name_of
 from labcluster.api.resources import DEPLOYMENTS, POD_DISRUPTION_BUDGETS, PODS, REPLICA_SETS, STATEFUL_SETS, Resource
 from labcluster.controllers.deployment.controller import DeploymentController
 from labcluster.controllers.disruption import DisruptionController

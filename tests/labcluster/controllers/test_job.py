@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from labcluster.api.conditions import condition, is_condition_true
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, condition, is_condition_true, name_of
+from labcluster.api.objects import JSON, name_of
 from labcluster.api.resources import JOBS, PODS
 from labcluster.controllers.garbage_collector import GarbageCollector
 from labcluster.controllers.jobs import job as job_module

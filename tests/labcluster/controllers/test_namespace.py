@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from labcluster.api.conditions import condition
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import condition, is_terminating
+from labcluster.api.objects import is_terminating
 from labcluster.api.resources import CONFIG_MAPS, NAMESPACES, PODS
 from labcluster.controllers.namespaces.namespace import NamespaceController
 from labcluster.storage.registry import DeleteOptions

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labcluster.api.objects import condition
+from labcluster.api.conditions import condition
 from labcluster.api.resources import NODES, PODS
 from labcluster.controllers.nodes.pod_gc import PodGarbageCollector
 from tests.labcluster.control_plane import NAMESPACE, WORKER, ControlPlane

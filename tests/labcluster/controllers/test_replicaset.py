@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, controller_of, name_of
+from labcluster.api.objects import JSON, name_of
+from labcluster.api.owners import controller_of
 from labcluster.api.resources import NAMESPACES, PODS, REPLICA_SETS
 from labcluster.controllers.replicaset import ReplicaSetController, rank_for_deletion
 from labcluster.controllers.workload_pods import slow_start

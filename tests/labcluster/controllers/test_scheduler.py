@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from labcluster.api.objects import JSON, condition
+from labcluster.api.conditions import condition
+from labcluster.api.objects import JSON
 from labcluster.api.resources import NODES, PODS
 from labcluster.controllers.scheduling.scheduler import Scheduler
 from labcluster.storage.registry import DeleteOptions

@@ -6,7 +6,9 @@ from typing import Any
 
 import pytest
 
-from labcluster.api.objects import JSON, clone, controller_of, is_terminating, labels_of, name_of
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, is_terminating, labels_of, name_of
+from labcluster.api.owners import controller_of
 from labcluster.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from labcluster.controllers.statefulset.controller import StatefulSetController
 from labcluster.storage.registry import Change, DeleteOptions

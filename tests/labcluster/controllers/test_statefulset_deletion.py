@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from labcluster.api.objects import JSON, controller_of, uid_of
+from labcluster.api.objects import JSON, uid_of
+from labcluster.api.owners import controller_of
 from labcluster.api.resources import CONTROLLER_REVISIONS, PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS
 from labcluster.controllers.garbage_collector import GarbageCollector
 from labcluster.controllers.statefulset.controller import StatefulSetController

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from labcluster.api.objects import condition, is_terminating
+from labcluster.api.conditions import condition
+from labcluster.api.objects import is_terminating
 from labcluster.api.resources import NODES
 from labcluster.controllers.nodes.taint_eviction import TaintEvictionController
 from tests.labcluster.control_plane import NAMESPACE, WORKER, ControlPlane

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from labcluster.api.objects import JSON, condition
+from labcluster.api.conditions import condition
+from labcluster.api.objects import JSON
 from labcluster.api.resources import NODES, POD_DISRUPTION_BUDGETS, PODS
 from tests.labcluster.http_server import ApiServer, pod, run_pod
 

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
-from labcluster.api.objects import is_condition_true
+from labcluster.api.conditions import is_condition_true
 from labcluster.api.resources import CONFIG_MAPS, PODS, REPLICA_SETS
 from tests.labcluster.http_server import ApiServer, Client, config_map, pod, run_pod
 

@@ -12,8 +12,10 @@ import orjson
 import pytest
 from aiohttp import web
 
+from labcluster.api.conditions import condition
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, clone, condition, name_of, uid_of
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON, name_of, uid_of
 from labcluster.api.resources import CONFIG_MAPS, CUSTOM_RESOURCE_DEFINITIONS, ENDPOINT_SLICES, EVERYTHING, NAMESPACES
 from labcluster.controllers.custom_resource_definitions import CustomResourceDefinitionController
 from labcluster.controllers.garbage_collector import GarbageCollector

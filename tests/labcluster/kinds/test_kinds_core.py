@@ -10,7 +10,7 @@ import pytest
 
 from labcluster import settings
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, now
+from labcluster.api.objects import JSON
 from labcluster.api.resources import (
     CONFIG_MAPS,
     ENDPOINT_SLICES,
@@ -27,6 +27,7 @@ from labcluster.api.resources import (
     STORAGE_CLASSES,
     Resource,
 )
+from labcluster.api.times import now
 from labcluster.kinds.configmaps import ConfigMapKind
 from labcluster.kinds.endpoints import DEPRECATED, EndpointsKind
 from labcluster.kinds.endpointslices import EndpointSliceKind

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 from labcluster.api.resources import INGRESS_CLASSES, INGRESSES, NETWORK_POLICIES, Resource
 from labcluster.kinds import KINDS
 from labcluster.kinds.ingressclasses import DEFAULT_ANNOTATION

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 from labcluster.api.resources import NAMESPACES, PODS, SERVICE_ACCOUNTS
 from labcluster.kinds.pod_admission import qos_class
 from labcluster.kinds.pod_defaults import default_pod

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 from labcluster.api.resources import (
     CONTROLLER_REVISIONS,
     DAEMON_SETS,

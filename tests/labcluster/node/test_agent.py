@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from labcluster.api.conditions import condition
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import clone, condition, uid_of
+from labcluster.api.json_values import clone
+from labcluster.api.objects import uid_of
 from labcluster.api.pod_runtime import LogOptions
 from labcluster.api.resources import NODES, PERSISTENT_VOLUMES, PODS
 from tests.labcluster.fake_runtime import FakeSession

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from labcluster.api.objects import clone
+from labcluster.api.json_values import clone
 from labcluster.api.resources import NODES
 from labcluster.node.status import capacity, register
 from labcluster.settings import CONTROL_PLANE

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 from labcluster.node.pods.status import ContainerState, initial_states, phase, pod_status
 from tests.labcluster.node_cluster import container, pod_object
 

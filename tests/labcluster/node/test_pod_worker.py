@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from labcluster.api.objects import JSON, condition, uid_of
+from labcluster.api.conditions import condition
+from labcluster.api.objects import JSON, uid_of
 from labcluster.api.resources import CONFIG_MAPS, PODS
 from labcluster.storage.registry import DeleteOptions
 from tests.labcluster.node_cluster import NodeCluster, container, pod_object

@@ -7,7 +7,8 @@ import random
 import pytest
 
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 from labcluster.api.resources import RESOURCES, Resource
 from labcluster.schema.managedfields.apply import apply
 from labcluster.schema.managedfields.managers import Manager, Managers, after_update, decode, encode

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 from labcluster.schema.definitions import Field, Type
 from labcluster.schema.managedfields.values import field_set
 from labcluster.schema.structural import jsonpath

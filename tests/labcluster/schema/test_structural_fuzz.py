@@ -9,7 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, clone
+from labcluster.api.json_values import clone
+from labcluster.api.objects import JSON
 from labcluster.api.resources import CUSTOM_RESOURCE_DEFINITIONS, NAMESPACES, Resource
 from labcluster.schema.managedfields.apply import apply
 from labcluster.schema.managedfields.managers import Manager

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import JSON, clone, sharing
+from labcluster.api.json_values import clone, sharing
+from labcluster.api.objects import JSON
 from labcluster.api.resources import CONFIG_MAPS, NAMESPACES, REPLICA_SETS
 from labcluster.api.selectors import LabelSelector
 from labcluster.storage import store as store_module

@@ -1,0 +1,38 @@
+"""JSON values as wholes: copying them, and sharing what two states of one have in common."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def clone(value: Any) -> Any:
+    """Copy a JSON value deeply (several times faster than copy.deepcopy: JSON has no cycles)."""
+    if isinstance(value, dict):
+        return {k: clone(v) if isinstance(v, (dict, list)) else v for k, v in value.items()}
+    if isinstance(value, list):
+        return [clone(v) if isinstance(v, (dict, list)) else v for v in value]
+    return value
+
+
+def sharing(new: Any, old: Any) -> Any:
+    """The JSON value `new` with every part that is as it was in `old` taken from there; changes `new` in place.
+
+    So a history of states costs little more memory than what changed from one to the next. Parts of different types
+    are not the same, though Python calls 1, 1.0 and True equal.
+    """
+    if new is old or type(new) is not type(old):
+        return new
+    if isinstance(new, dict):
+        same = len(new) == len(old)
+        for key, value in new.items():
+            if key in old:
+                kept = new[key] = sharing(value, old[key])
+                same = same and kept is old[key]
+            else:
+                same = False
+        return old if same else new
+    if isinstance(new, list):
+        new[: len(old)] = map(sharing, new, old)
+        same = len(new) == len(old) and all(value is was for value, was in zip(new, old, strict=True))
+        return old if same else new
+    return old if new == old else new
