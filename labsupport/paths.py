@@ -1,9 +1,12 @@
-"""Where the lab keeps its state, and where the course's own files are."""
+"""Where things are: the course's own files, the lab's state, and the ports of this machine that lead into the lab."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
+
+from labsupport.settings import DNS_NODE_PORT, NODE_PORTS
 
 
 def course_root() -> Path:
@@ -24,3 +27,20 @@ def kubeconfig_path() -> Path:
 def kubectl_cache() -> Path:
     """Where kubectl keeps what it has learnt of the cluster, for KUBECACHEDIR: beside the rest, so that it goes too."""
     return state_dir() / "kubectl-cache"
+
+
+def host_port(node_port: int) -> int:
+    """The port on 127.0.0.1 that leads to a NodePort. It is the same number unless that was taken on this machine.
+
+    Raises KeyError for a NodePort that does not lead out of the cluster.
+
+    >>> host_port(30000)
+    30000
+    """
+    chosen = json.loads((state_dir() / "ports.json").read_text())
+    if node_port == DNS_NODE_PORT:
+        return int(chosen["dns"])
+    if str(node_port) not in chosen["nodePorts"]:
+        first, last = NODE_PORTS[0], NODE_PORTS[-1]
+        raise KeyError(f"NodePort {node_port} is not reachable from here; use one of {first} to {last}")
+    return int(chosen["nodePorts"][str(node_port)])

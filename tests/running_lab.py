@@ -18,7 +18,7 @@ from urllib.request import Request, urlopen
 import kubernetes
 
 from labcluster.launch import host_ports
-from labsupport import ports
+from labsupport import settings
 
 BIN = Path(sys.executable).parent
 SECONDS = 30  # the longest that a test waits for anything
@@ -34,7 +34,7 @@ def ports_far_from_others() -> host_ports.Ports:
     while True:
         down = 100 * random.randrange(20, 90)
         chosen = host_ports.Ports(
-            ports.API_PORT + down, ports.DNS_NODE_PORT - down, {port: port - down for port in ports.NODE_PORTS}
+            settings.API_PORT + down, settings.DNS_NODE_PORT - down, {port: port - down for port in settings.NODE_PORTS}
         )
         if host_ports.taken(chosen) is None:
             return chosen

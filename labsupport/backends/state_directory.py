@@ -1,62 +1,84 @@
 """The directory that holds all that a lab keeps. What a lab did not make there is never touched.
 
-LAB_STATE can name any directory, so nothing here removes a directory as a whole: only the entries of ENTRIES.
+LAB_STATE can name any directory, so nothing here removes a directory as a whole: only what the lab makes on every kind
+of cluster (SHARED), and what this kind of cluster says that it makes.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Collection
 from pathlib import Path
 
-from labcluster.launch import host_ports
 from labsupport.backends.contract import CommandError
 
-ENTRIES = frozenset(
-    {
-        *("lock", "cluster.json", "ports.json", "ports.new", "daemon.json", "daemon.json.new"),
-        *("daemon.log", "daemon.log.1", "kubeconfig", "kubeconfig.new", "discovery.json", "kubectl-cache", "contexts"),
-        *("zones", "code"),
-        *("store.db", "store.db-wal", "store.db-shm", "pki", "nodes"),
-        *("kind.json", "kind.json.new", "kind.log", "images.tar"),
-        *("learner.json", "forwarder.json", "forwarder.lock", "forwarder.log"),
-    }
-)
+SHARED = frozenset({"cluster.json", "ports.json", "kubeconfig", "discovery.json", "kubectl-cache", "contexts", "zones"})
 
 
-def check(state: Path) -> None:
-    """Raise CommandError when `state` is not a lab's directory: when it has other entries and no record of ports."""
-    try:
-        foreign = sorted({entry.name for entry in state.iterdir()} - ENTRIES) if state.exists() else []
-    except OSError as error:
-        raise CommandError(f"the state directory {state} cannot be used: {error.strerror}. Set LAB_STATE.") from error
-    if foreign and host_ports.read_ports(state) is None:
-        raise CommandError(
-            f"{state} is not a lab's directory (it has {foreign[0]} in it), so it is left as it is. "
-            "Set LAB_STATE to a new directory, or unset it."
-        )
+class StateDirectory:
+    """The directory of one lab; `own` are the names of the files and folders that its kind of cluster makes there."""
 
+    def __init__(self, path: Path, own: Collection[str]) -> None:
+        self.path = path
+        self._entries = SHARED.union(own)
 
-def prepare(state: Path) -> None:
-    """Make the directory, or take the one of an earlier start; only its owner may look into it. Raises CommandError."""
-    check(state)
-    try:
-        state.mkdir(mode=0o700, parents=True, exist_ok=True)
-        state.chmod(0o700)  # it may have been made by hand; keys and data are in it
-    except OSError as error:
-        raise CommandError(f"the state directory {state} cannot be used: {error.strerror}. Set LAB_STATE.") from error
+    def check(self) -> None:
+        """Raise CommandError when it is not a lab's: when it has other entries and no record of ports."""
+        try:
+            foreign = self._foreign() if self.path.exists() else []
+        except OSError as error:
+            raise self._unusable(error) from error
+        if foreign and not self._has_ports():
+            raise CommandError(
+                f"{self.path} is not a lab's directory (it has {foreign[0]} in it), so it is left as it is. "
+                "Set LAB_STATE to a new directory, or unset it."
+            )
 
+    def prepare(self) -> None:
+        """Make it, or take the one of an earlier start; only its owner may look into it. Raises CommandError."""
+        self.check()
+        try:
+            self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self.path.chmod(0o700)  # it may have been made by hand; keys and data are in it
+        except OSError as error:
+            raise self._unusable(error) from error
 
-def clear(state: Path, keep: Collection[str] = ()) -> list[str]:
-    """Remove what a lab made there, but for the entries to keep; returns the names of what else is there.
+    def clear(self, keep: Collection[str] = ()) -> None:
+        """Remove what a lab made there, but for the entries to keep.
 
-    Raises CommandError for a directory that is not a lab's, and for what cannot be removed.
-    """
-    check(state)
-    for name in sorted(ENTRIES.difference(keep)):
-        _remove(state / name)
-    return sorted({entry.name for entry in state.iterdir()} - ENTRIES)
+        Raises CommandError for a directory that is not a lab's, and for what cannot be removed.
+        """
+        self.check()
+        for name in sorted(self._entries.difference(keep)):
+            _remove(self.path / name)
+
+    def remove(self) -> str:
+        """Clear it and remove it; returns a sentence where it stays, because it has files that are not the lab's.
+
+        Raises CommandError as `clear` does.
+        """
+        self.clear()
+        if foreign := self._foreign():
+            return f"{self.path} stays: it has files that are not the lab's ({foreign[0]})."
+        try:
+            self.path.rmdir()
+        except OSError as error:
+            raise CommandError(f"the cluster is removed, {self.path} stays: {error.strerror}.") from error
+        return ""
+
+    def _foreign(self) -> list[str]:
+        return sorted({entry.name for entry in self.path.iterdir()} - self._entries)
+
+    def _has_ports(self) -> bool:
+        try:
+            return "nodePorts" in json.loads((self.path / "ports.json").read_text())
+        except (OSError, ValueError, TypeError):
+            return False
+
+    def _unusable(self, error: OSError) -> CommandError:
+        return CommandError(f"the state directory {self.path} cannot be used: {error.strerror}. Set LAB_STATE.")
 
 
 def _remove(path: Path) -> None:

@@ -11,7 +11,7 @@ import urllib3
 import yaml
 from kubernetes.stream import stream
 
-from labsupport import ports
+from labsupport import paths
 from labsupport.cluster import api, scope
 from labsupport.errors import LabError, readable
 
@@ -128,4 +128,4 @@ def address(node_port: int) -> str:
     >>> address(30000)
     '127.0.0.1:30000'
     """
-    return f"127.0.0.1:{ports.host_port(node_port)}"
+    return f"127.0.0.1:{paths.host_port(node_port)}"

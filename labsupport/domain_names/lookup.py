@@ -13,7 +13,7 @@ import dns.query
 import dns.rcode
 import dns.rdatatype
 
-from labsupport import ports
+from labsupport import paths, settings
 from labsupport.cluster import scope
 from labsupport.errors import LabError
 
@@ -51,7 +51,7 @@ def lookup(name: str, type: str = "A", *, tcp: bool = False, timeout: float = 5)
     """
     full = qualified(name)
     query = dns.message.make_query(full, type)
-    port = ports.host_port(ports.DNS_NODE_PORT)
+    port = paths.host_port(settings.DNS_NODE_PORT)
     try:
         ask = dns.query.tcp if tcp else dns.query.udp
         reply = ask(query, "127.0.0.1", port=port, timeout=timeout)

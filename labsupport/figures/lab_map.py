@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
-from labsupport import ports
+from labsupport import paths, settings
 from labsupport.cluster import api, scope
 from labsupport.figures.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, Picture, new_figure
 
@@ -34,7 +34,7 @@ def lab_map() -> Picture:
         _box(ax, 61, 35 - 15.5 * row, 36, 12.5, node.metadata.name, BLACK, text)
     ways = (
         (38, "API server", f"port {_api_port()}", GREEN),
-        (24.5, "DNS", f"port {ports.host_port(ports.DNS_NODE_PORT)}", ORANGE),
+        (24.5, "DNS", f"port {paths.host_port(settings.DNS_NODE_PORT)}", ORANGE),
         (11, "NodePorts", _range(), BLUE),
     )
     for y, title, text, colour in ways:
@@ -80,5 +80,5 @@ def _api_port() -> str:
 
 
 def _range() -> str:
-    first, last = (ports.host_port(p) for p in (ports.NODE_PORTS[0], ports.NODE_PORTS[-1]))
+    first, last = (paths.host_port(p) for p in (settings.NODE_PORTS[0], settings.NODE_PORTS[-1]))
     return f"{first} to {last}"

@@ -15,7 +15,7 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from labsupport import ports
+from labsupport import paths
 from labsupport.cluster.api import ApiException
 from labsupport.errors import LabError
 
@@ -73,7 +73,7 @@ def connect(node_port: int, password: str, *, timeout: float = 2) -> redis.Redis
     """
     return redis.Redis(
         host="127.0.0.1",
-        port=ports.host_port(node_port),
+        port=paths.host_port(node_port),
         password=password,
         decode_responses=True,
         socket_timeout=timeout,

@@ -15,11 +15,11 @@ import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
-from labsupport import paths, ports
+from labsupport import paths, settings
+from labsupport.backends import readiness
 from labsupport.backends.contract import CommandError
 from labsupport.backends.current import own, preflight
 from labsupport.backends.current.cluster import CurrentBackend
-from labsupport.backends.kind import readiness
 from tests.current import limited_user
 from tests.running_lab import RunningLab
 
@@ -206,7 +206,7 @@ def test_a_learner_who_does_not_let_a_node_go_is_named(learners: list[Learner]) 
 def test_the_state_has_its_own_kubeconfig_and_ports(learners: list[Learner], cluster: RunningLab) -> None:
     one, other = (json.loads((learner.state / "ports.json").read_text()) for learner in learners)
     assert not set(one["nodePorts"].values()) & set(other["nodePorts"].values())
-    assert set(one["nodePorts"]) == {str(port) for port in ports.NODE_PORTS}
+    assert set(one["nodePorts"]) == {str(port) for port in settings.NODE_PORTS}
     kubeconfig = learners[0].state / "kubeconfig"
     assert kubeconfig.stat().st_mode & 0o777 == 0o600
     status = json.loads(learners[0].lab("status", "--json").stdout)

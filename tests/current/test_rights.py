@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from labsupport import paths
+from labsupport.backends import readiness
 from labsupport.backends.current import preflight
 from labsupport.backends.current.rights import RIGHTS, Right
-from labsupport.backends.kind import readiness
 from tests.current.limited_user import kubeconfig_of
 from tests.running_lab import RunningLab
 

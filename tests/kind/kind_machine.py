@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from labcluster.launch import host_ports
-from labsupport import paths, ports
+from labsupport import paths, settings
 from labsupport.backends.kind.cluster import KindBackend
 from tests.running_lab import ports_far_from_others
 
@@ -110,7 +110,7 @@ class Machine:
         content["networking"]["apiServerPort"] = chosen.api
         for mapping in content["nodes"][0]["extraPortMappings"]:
             port = mapping["containerPort"]
-            mapping["hostPort"] = chosen.dns if port == ports.DNS_NODE_PORT else chosen.node_ports[port]
+            mapping["hostPort"] = chosen.dns if port == settings.DNS_NODE_PORT else chosen.node_ports[port]
         self.config.write_text(yaml.safe_dump(content))
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from kubernetes import client
 
-from labsupport.backends import choice, contract
+from labsupport.backends import choice, contract, readiness
 from labsupport.backends.contract import CommandError
-from labsupport.backends.kind import create, readiness, troubles
-from labsupport.images import IMAGES, full_name
+from labsupport.backends.kind import create, troubles
+from labsupport.settings import IMAGES, full_name
 from tests.kind.kind_machine import Machine
 
 LAB = Path(sys.executable).parent / "lab"

@@ -16,7 +16,7 @@ import yaml
 from IPython.core.inputtransformer2 import TransformerManager
 from nbformat import NotebookNode
 
-from labsupport import ports
+from labsupport import settings
 from labsupport.chapter.checks import exercises
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -256,5 +256,5 @@ def test_each_chapter_has_node_ports_of_its_own() -> None:
             for port in ((document or {}).get("spec") or {}).get("ports") or ():
                 if "nodePort" in port:
                     users.setdefault(port["nodePort"], set()).add(manifest.name[:2])
-    assert all(port in ports.NODE_PORTS for port in users), sorted(users)
+    assert all(port in settings.NODE_PORTS for port in users), sorted(users)
     assert all(len(chapters) == 1 for chapters in users.values()), users

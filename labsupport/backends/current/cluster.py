@@ -19,13 +19,14 @@ from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
 from labsupport import paths
-from labsupport.backends import contract, state_directory
+from labsupport.backends import contract, readiness
 from labsupport.backends.contract import CommandError, Finding, Progress, Status
 from labsupport.backends.current import context, forwarder, own, preflight
-from labsupport.backends.kind import readiness
+from labsupport.backends.state_directory import StateDirectory
 from labsupport.cluster import sharing
 
 YES = "LAB_YES"
+FILES = frozenset({sharing.RECORD, forwarder.LOCK, forwarder.LOG})
 _START_SECONDS = 30.0
 
 
@@ -36,6 +37,7 @@ class CurrentBackend:
 
     def __init__(self, state: Path) -> None:
         self.state = state
+        self._directory = StateDirectory(state, FILES)
 
     @property
     def _kubeconfig(self) -> Path:
@@ -43,7 +45,7 @@ class CurrentBackend:
 
     def up(self, progress: Progress) -> str:
         """Look at the cluster, ask, and make what the lab needs there. Raises CommandError with the remedy."""
-        state_directory.prepare(self.state)
+        self._directory.prepare()
         again = (self.state / sharing.RECORD).exists() and self._kubeconfig.exists()
         with _told():
             if not again:
@@ -92,12 +94,10 @@ class CurrentBackend:
         """Remove the learner's namespaces, end the forwarder, and remove the state. Raises CommandError."""
         if not self.state.exists():
             return "There was no lab."
-        state_directory.check(self.state)
+        self._directory.check()
         removed = self._clean(progress)
-        others = state_directory.clear(self.state)
-        if others:
-            return f"The lab is removed. {self.state} stays: it has files that are not the lab's ({others[0]})."
-        self.state.rmdir()
+        if stays := self._directory.remove():
+            return f"The lab is removed. {stays}"
         return f"Removed from the cluster: {', '.join(removed) or 'nothing'}. The cluster itself stays."
 
     def reset(self, progress: Progress) -> str:

@@ -28,7 +28,7 @@ import dns.message
 from labsupport.backends.current import relay
 from labsupport.backends.current.connection import JSON, Connection
 from labsupport.cluster import sharing
-from labsupport.ports import DNS_NODE_PORT, NODE_PORTS
+from labsupport.settings import DNS_NODE_PORT, NODE_PORTS
 
 LOCK, LOG = "forwarder.lock", "forwarder.log"
 READY = "ready"  # written to standard output once every port is open

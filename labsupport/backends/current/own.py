@@ -10,9 +10,9 @@ from kubernetes.client.exceptions import ApiException
 
 from labsupport.backends.contract import CommandError, Progress
 from labsupport.backends.current import relay
-from labsupport.backends.kind.readiness import until
+from labsupport.backends.readiness import until
 from labsupport.cluster import sharing
-from labsupport.images import IMAGES
+from labsupport.settings import IMAGES
 
 _MOST_NODES = 8  # that images are tried on: a large cluster is not ours to fill
 _PULL_SECONDS = 300.0

@@ -10,8 +10,8 @@ from kubernetes.client.exceptions import ApiException
 
 from labsupport.backends.contract import Finding
 from labsupport.backends.current import relay, rights
-from labsupport.backends.kind.readiness import default_classes
-from labsupport.images import IMAGES
+from labsupport.backends.readiness import default_classes
+from labsupport.settings import IMAGES
 
 OLDEST = (1, 29)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from labsupport.images import IMAGES
+from labsupport.settings import IMAGES
 
 NAMESPACE = "lab"  # after the learner's prefix
 POD = "dns-relay"

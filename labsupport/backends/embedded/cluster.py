@@ -11,12 +11,19 @@ from pathlib import Path
 import labcluster
 from labcluster.launch import control, host_ports, search
 from labcluster.launch.errors import LaunchError
-from labsupport.backends import contract, state_directory
+from labsupport.backends import contract
 from labsupport.backends.contract import CommandError, Finding, Progress, Status
 from labsupport.backends.embedded import doctor
+from labsupport.backends.state_directory import StateDirectory
 
-# What a reset keeps: addresses and keys, so that open notebooks and terminals go on working.
 _CODE = "code"  # the file that says which code the daemon was started from
+FILES = frozenset(
+    {
+        *("lock", control.RECORD, f"{control.RECORD}.new", control.LOG, f"{control.LOG}.1", "ports.new"),
+        *("kubeconfig.new", "store.db", "store.db-wal", "store.db-shm", "pki", "nodes", _CODE),
+    }
+)
+# What a reset keeps: addresses and keys, so that open notebooks and terminals go on working.
 _KEPT = ("ports.json", "pki", "kubeconfig", "lock", "cluster.json", "daemon.log")
 
 
@@ -27,12 +34,13 @@ class EmbeddedBackend:
 
     def __init__(self, state: Path) -> None:
         self.state = state
+        self._directory = StateDirectory(state, FILES)
 
     def up(self, progress: Progress) -> str:
         """Start the daemon and wait until nodes are Ready and DNS answers. Raises CommandError with the remedy."""
         if sys.platform != "linux":
             raise CommandError(f"the embedded cluster needs Linux, this is {sys.platform}. Elsewhere use CLUSTER=kind.")
-        state_directory.prepare(self.state)
+        self._directory.prepare()
         if not control.is_running(self.state):
             with contextlib.suppress(OSError):  # a full disk: the start says so, with its remedy
                 (self.state / _CODE).write_text(_code())
@@ -61,24 +69,20 @@ class EmbeddedBackend:
         if not self.state.exists():
             if not search.is_there(self.state):
                 return "There was no cluster."
-            state_directory.prepare(self.state)  # removed by hand under a running cluster
-        state_directory.check(self.state)
+            self._directory.prepare()  # removed by hand under a running cluster
+        self._directory.check()
         ran = self._stop()
-        if others := state_directory.clear(self.state):
-            return f"The cluster is removed. {self.state} stays: it has files that are not the lab's ({others[0]})."
-        try:
-            self.state.rmdir()
-        except OSError as error:
-            raise CommandError(f"the cluster is removed, {self.state} stays: {error.strerror}.") from error
+        if stays := self._directory.remove():
+            return f"The cluster is removed. {stays}"
         return "The cluster is removed, with all its data." if ran else "It was not running; its data is removed."
 
     def reset(self, progress: Progress) -> str:
         """Remove all objects and all data, and start anew with the same addresses and keys. Raises CommandError."""
         if not self.state.exists():
             return self.up(progress)
-        state_directory.check(self.state)
+        self._directory.check()
         self._stop()
-        state_directory.clear(self.state, keep=_KEPT)
+        self._directory.clear(keep=_KEPT)
         self.up(progress)
         return "The cluster is as new."
 

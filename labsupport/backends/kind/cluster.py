@@ -9,10 +9,13 @@ from urllib.parse import urlsplit
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import HTTPError
 
-from labsupport.backends import contract, state_directory
+from labsupport.backends import contract, readiness
 from labsupport.backends.contract import CommandError, Finding, Progress, Status
 from labsupport.backends.kind import config as kind_config
-from labsupport.backends.kind import create, doctor, engine, preload, readiness
+from labsupport.backends.kind import create, doctor, engine, preload
+from labsupport.backends.state_directory import StateDirectory
+
+FILES = frozenset({create.RECORD, f"{create.RECORD}.new", create.LOG, preload.ARCHIVE})
 
 
 class KindBackend:
@@ -22,6 +25,7 @@ class KindBackend:
 
     def __init__(self, state: Path, config: Path | None = None) -> None:
         self.state = state
+        self._directory = StateDirectory(state, FILES)
         self._config = config
 
     def up(self, progress: Progress) -> str:
@@ -29,7 +33,7 @@ class KindBackend:
         engine.kind_version()
         found = engine.find()
         config = kind_config.read(self._config)
-        state_directory.prepare(self.state)
+        self._directory.prepare()
         contract.record(self.name, self.state)
         record = create.read_record(self.state)
         exists = config.name in found.clusters()
@@ -91,15 +95,13 @@ class KindBackend:
         """Remove the cluster, if this lab has made it, and the lab's state. Raises CommandError."""
         if not self.state.exists():
             return "There was no cluster."
-        state_directory.check(self.state)
+        self._directory.check()
         record = create.read_record(self.state)
         if record:
             progress(f"removing the cluster {record.name} ...")
             create.remove(engine.find(), record.name, self.state)
-        others = state_directory.clear(self.state)
-        if others:
-            return f"The cluster is removed. {self.state} stays: it has files that are not the lab's ({others[0]})."
-        self.state.rmdir()
+        if stays := self._directory.remove():
+            return f"The cluster is removed. {stays}"
         return (
             "The cluster is removed, with all its data." if record else "There was no cluster; its record is removed."
         )

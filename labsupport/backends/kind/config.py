@@ -11,7 +11,7 @@ import yaml
 
 from labsupport import paths
 from labsupport.backends.contract import CommandError
-from labsupport.ports import DNS_NODE_PORT
+from labsupport.settings import DNS_NODE_PORT
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Config:
         return [(self.api_port, "TCP"), *((host, protocol) for _, host, protocol in self.mappings)]
 
     def ports_json(self, api_port: int) -> dict[str, Any]:
-        """The content of ports.json, which labsupport.ports answers from."""
+        """The content of ports.json, which labsupport.paths.host_port answers from."""
         tcp = {node: host for node, host, protocol in self.mappings if protocol == "TCP"}
         dns = tcp.pop(DNS_NODE_PORT)
         return {"api": api_port, "dns": dns, "nodePorts": {str(node): host for node, host in tcp.items()}}

@@ -12,7 +12,7 @@ from pathlib import Path
 from labsupport.backends.contract import CommandError, Progress
 from labsupport.backends.kind.config import Config
 from labsupport.backends.kind.engine import CommandFailed, Engine
-from labsupport.images import IMAGES, full_name
+from labsupport.settings import IMAGES, full_name
 
 ARCHIVE = "images.tar"
 

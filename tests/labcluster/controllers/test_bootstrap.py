@@ -10,7 +10,7 @@ from labcluster.api.resources import ENDPOINT_SLICES, ENDPOINTS, NAMESPACES, SER
 from labcluster.controllers.bootstrap import bootstrap
 from labcluster.storage.registry import Registry
 from labcluster.storage.store import Store
-from labsupport.ports import DNS_NODE_PORT
+from labsupport.settings import DNS_NODE_PORT
 
 
 @pytest.fixture

@@ -43,7 +43,6 @@ from labcluster.kinds.services import ServiceKind
 from labcluster.kinds.storageclasses import StorageClassKind
 from labcluster.storage.registry import DeleteOptions, Registry
 from labcluster.storage.store import Store
-from labsupport import ports
 
 KINDS = {
     kind.resource: kind()
@@ -234,7 +233,7 @@ def test_an_address_never_changes_and_may_be_left_out(registry: Registry) -> Non
 
 def test_node_ports_that_lead_out_are_handed_out_first(registry: Registry) -> None:
     made = registry.create(SERVICES, service(type="NodePort"))
-    assert made["spec"]["ports"][0]["nodePort"] in ports.NODE_PORTS
+    assert made["spec"]["ports"][0]["nodePort"] in settings.NODE_PORTS
     assert made["spec"]["externalTrafficPolicy"] == "Cluster"
     other = registry.create(SERVICES, service("other", type="NodePort"))
     assert other["spec"]["ports"][0]["nodePort"] != made["spec"]["ports"][0]["nodePort"]
@@ -243,12 +242,12 @@ def test_node_ports_that_lead_out_are_handed_out_first(registry: Registry) -> No
 
 
 def test_node_ports_go_on_where_the_mapped_ones_end(registry: Registry) -> None:
-    count = len(ports.NODE_PORTS) + 1
+    count = len(settings.NODE_PORTS) + 1
     many = [{"name": f"p{i}", "port": i + 1} for i in range(count)]
     made = registry.create(SERVICES, service(type="NodePort", ports=many))
     numbers = [p["nodePort"] for p in made["spec"]["ports"]]
     assert len(set(numbers)) == count and set(numbers) <= set(settings.NODE_PORT_RANGE)
-    assert ports.DNS_NODE_PORT not in numbers
+    assert settings.DNS_NODE_PORT not in numbers
 
 
 def test_taken_and_impossible_node_ports_are_refused(registry: Registry) -> None:

@@ -47,7 +47,7 @@ def test_refused_namespaces_are_a_failure(monkeypatch: pytest.MonkeyPatch, error
     def refuse() -> None:
         raise error
 
-    monkeypatch.setattr(doctor.launch, "check_namespaces", refuse)
+    monkeypatch.setattr(doctor.control, "check_namespaces", refuse)
     finding = doctor._namespaces()
     assert finding.level == "fail" and finding.detail in str(error)
     assert finding.remedy == getattr(error, "remedy", "")

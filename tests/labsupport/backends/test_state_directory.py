@@ -8,11 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from labcluster.launch import control
 from labcluster.launch.host_ports import Ports
-from labsupport.backends import state_directory
 from labsupport.backends.contract import CommandError
-from labsupport.backends.embedded.cluster import EmbeddedBackend
+from labsupport.backends.embedded.cluster import FILES, EmbeddedBackend
+from labsupport.backends.state_directory import StateDirectory
 
 
 @pytest.fixture
@@ -39,7 +38,7 @@ def test_a_directory_of_somebody_else_is_left_as_it_is(foreign: Path, command: s
 
 
 def make_state(state: Path) -> None:
-    state_directory.prepare(state)
+    StateDirectory(state, FILES).prepare()
     (state / "ports.json").write_text(json.dumps(Ports(1, 2, {3: 4}).to_json()))
     (state / "nodes" / "worker").mkdir(parents=True)
     (state / "store.db").write_text("")
@@ -48,7 +47,7 @@ def make_state(state: Path) -> None:
 
 def test_the_state_is_for_its_owner_only(tmp_path: Path) -> None:
     (tmp_path / "state").mkdir(mode=0o755)
-    state_directory.prepare(tmp_path / "state")
+    StateDirectory(tmp_path / "state", FILES).prepare()
     assert stat.S_IMODE((tmp_path / "state").stat().st_mode) == 0o700
 
 
@@ -75,7 +74,7 @@ def test_directories_that_pods_closed_are_removed_and_links_are_not_followed(tmp
     (closed / "inner").mkdir(parents=True)
     (closed / "link").symlink_to(outside)
     closed.chmod(0)
-    assert state_directory.clear(state) == []
+    StateDirectory(state, FILES).clear()
     assert list(state.iterdir()) == []
     assert (outside / "deep").is_dir()
     assert stat.S_IMODE(outside.stat().st_mode) == 0o755
@@ -83,9 +82,5 @@ def test_directories_that_pods_closed_are_removed_and_links_are_not_followed(tmp
 
 def test_what_is_kept_is_kept(tmp_path: Path) -> None:
     make_state(tmp_path / "state")
-    state_directory.clear(tmp_path / "state", keep=("ports.json", "lock"))
+    StateDirectory(tmp_path / "state", FILES).clear(keep=("ports.json", "lock"))
     assert {p.name for p in (tmp_path / "state").iterdir()} == {"ports.json", "lock"}
-
-
-def test_the_files_of_the_launcher_are_known() -> None:
-    assert {control.RECORD, f"{control.RECORD}.new", control.LOG, f"{control.LOG}.1"} <= state_directory.ENTRIES

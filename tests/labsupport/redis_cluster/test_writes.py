@@ -10,7 +10,7 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from labsupport import ports
+from labsupport import paths
 from labsupport.figures.failover import failover, patience
 from labsupport.redis_cluster.writes import NotInTime, Writes, connect, eventually
 
@@ -66,7 +66,7 @@ class Server:
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
     server = Server()
-    monkeypatch.setattr(ports, "host_port", lambda node_port: server.socket.getsockname()[1])
+    monkeypatch.setattr(paths, "host_port", lambda node_port: server.socket.getsockname()[1])
     yield server
     server.stop()
 
@@ -91,7 +91,7 @@ def test_each_write_has_the_outcome_that_the_server_gave_it(server: Server) -> N
 def test_a_write_that_nobody_took_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = server.socket.getsockname()[1]
     server.stop()
-    monkeypatch.setattr(ports, "host_port", lambda node_port: nobody)
+    monkeypatch.setattr(paths, "host_port", lambda node_port: nobody)
     with Writes(30005, "secret", rate=200) as writes:
         writes.wait_for(3, "refused")
     assert set(writes.reasons()) == {"no connection"}

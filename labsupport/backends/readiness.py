@@ -16,7 +16,7 @@ from kubernetes import client, config, watch
 from kubernetes.client.exceptions import ApiException
 
 from labsupport.backends.contract import CommandError
-from labsupport.ports import DNS_NODE_PORT
+from labsupport.settings import DNS_NODE_PORT
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 DNS_SERVICE = "lab-dns"
