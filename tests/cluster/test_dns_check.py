@@ -19,9 +19,9 @@ def test_every_line_of_the_specification_holds(cluster: RunningLab) -> None:
 
 def test_a_wrong_answer_does_not_pass(cluster: RunningLab) -> None:
     code = (
-        "from labsupport import dns_spec\n"
+        "from labsupport.domain_names import specification\n"
         "for text in ('1.1.0', '9.9'):\n"
-        "    row = dns_spec._asked('2.2', 'version', 'dns-version.cluster.local', 'TXT', [f'\"{text}\"'])\n"
+        "    row = specification._asked('2.2', 'version', 'dns-version.cluster.local', 'TXT', [f'\"{text}\"'])\n"
         "    print(row.ok)"
     )
     done = subprocess.run([sys.executable, "-c", code], env=cluster.environment, capture_output=True, text=True)
