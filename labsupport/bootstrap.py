@@ -168,7 +168,7 @@ def _runs_uv() -> bool:
 
 def _uv(*arguments: str) -> None:
     """Run `uv pip`, which shows how far it is, with pip's settings (of the environment and of pip.conf)."""
-    command = [VENV / "bin" / "uv", "pip", arguments[0], "--python", PYTHON, *arguments[1:]]
+    command: list[str | Path] = [VENV / "bin" / "uv", "pip", arguments[0], "--python", PYTHON, *arguments[1:]]
     if subprocess.run(command, cwd=ROOT, env={**_uv_settings(), **os.environ}).returncode != 0:
         raise BootstrapError("uv says above what is wrong. Mend that and type the same command again.")
 
@@ -180,7 +180,7 @@ def _uv_settings() -> dict[str, str]:
     listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
     # As with pip, the best of all indexes counts; the hashes of the lock say that it is the right file.
     settings = {"UV_INDEX_STRATEGY": "unsafe-best-match", **({} if sys.stderr.isatty() else {"UV_NO_PROGRESS": "1"})}
-    for line in listed.splitlines():
+    for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):  # those count most
         key, _, value = line.partition("=")
         if name := by_uv.get(key.rpartition(".")[2]):
             settings[name] = " ".join(value.strip("'\"").replace("\\n", " ").split())
