@@ -9,12 +9,13 @@ CLUSTER ?= auto
 export CLUSTER
 
 .DEFAULT_GOAL := help
-.PHONY: help lab test bench down env env-test
+.PHONY: help lab test bench upgrade down env env-test
 
 help:
 	@echo 'make lab    environment, cluster and JupyterLab (CLUSTER=$(CLUSTER))'
 	@echo 'make down   remove the cluster without a trace'
 	@echo 'make test   all checks, all tests, all notebooks'
+	@echo 'make upgrade  take the newest versions of all packages, and run the whole suite with them'
 	@echo 'make bench  measure the embedded cluster (KUBECONFIG=file: and that one); writes bench.json'
 
 env:
@@ -32,6 +33,11 @@ down:
 
 test: env-test
 	@.venv/bin/python tools/run_all.py
+
+upgrade: env-test
+	@.venv/bin/python -m tools.lock --upgrade
+	@$(MAKE) test
+	@git --no-pager diff --stat -- pyproject.toml environment.yml requirements
 
 # A KUBECONFIG counts only when it is typed after `make bench`: one of the environment was not meant for this.
 bench: env-test
