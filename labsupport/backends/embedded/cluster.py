@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -40,6 +41,11 @@ class EmbeddedBackend:
         """Start the daemon and wait until nodes are Ready and DNS answers. Raises CommandError with the remedy."""
         if sys.platform != "linux":
             raise CommandError(f"the embedded cluster needs Linux, this is {sys.platform}. Elsewhere use CLUSTER=kind.")
+        if not is_installed():
+            raise CommandError(
+                "this environment was made for another kind of cluster: the packages of the embedded one are not in it. "
+                "`make lab CLUSTER=embedded` installs them."
+            )
         self._directory.prepare()
         if not control.is_running(self.state):
             with contextlib.suppress(OSError):  # a full disk: the start says so, with its remedy
@@ -116,6 +122,11 @@ class EmbeddedBackend:
             return control.stop(self.state)
         except LaunchError as error:
             raise CommandError(str(error)) from error
+
+
+def is_installed() -> bool:
+    """Whether the packages that only the embedded cluster needs are installed. They come together: one tells."""
+    return importlib.util.find_spec("orjson") is not None
 
 
 def _code() -> str:

