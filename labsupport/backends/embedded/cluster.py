@@ -43,7 +43,7 @@ class EmbeddedBackend:
             raise CommandError(f"the embedded cluster needs Linux, this is {sys.platform}. Elsewhere use CLUSTER=kind.")
         if not is_installed():
             raise CommandError(
-                "this environment was made for another kind of cluster: the packages of the embedded one are not in it. "
+                "this environment was made for another kind of cluster: it lacks the packages of the embedded one. "
                 "`make lab CLUSTER=embedded` installs them."
             )
         self._directory.prepare()
