@@ -15,6 +15,8 @@ from labsupport.backends.contract import CommandError
 
 # JupyterLab's settings for the course: no questions about news and updates, which a workshop may not be able to reach.
 _SETTINGS = Path(__file__).with_name("jupyter")
+# What the file browser does not list: the exercises with their answers, and what Jupyter hides by itself.
+_HIDDEN = ("exercises", "__pycache__", "*.pyc", "*.pyo", ".DS_Store", "*~")
 _MARKS = {"ok": "ok  ", "note": "note", "fail": "FAIL"}
 
 
@@ -195,6 +197,7 @@ def _open(options: argparse.Namespace) -> int:
     command.append(f"--LabApp.app_settings_dir={_SETTINGS}")
     tornado = json.dumps({"static_custom_path": [str(_SETTINGS / "custom")]})  # Jupyter has no option for it
     command += ["--LabApp.custom_css=True", f"--ServerApp.tornado_settings={tornado}"]
+    command += [f"--ContentsManager.hide_globs={name}" for name in _HIDDEN]
     if os.geteuid() == 0:
         command.append("--allow-root")  # Jupyter warns of it by refusing; here it listens on loopback, with a token
     if options.no_browser or not _has_browser():

@@ -79,6 +79,12 @@ def test_the_address_leads_to_the_notebook(address: str) -> None:
     assert model["type"] == "notebook"
 
 
+def test_the_file_browser_lists_the_chapters_and_not_the_answers(address: str) -> None:
+    names = {entry["name"] for entry in json.loads(get(address, "/api/contents/"))["content"]}
+    assert {"00_start_here.ipynb", "manifests"} <= names
+    assert "exercises" not in names
+
+
 def test_a_folded_output_does_not_tell_its_first_line(address: str) -> None:
     assert 'href="/custom/custom.css"' in get(address, "/lab")
     assert re.search(r"\.jp-PlaceholderText \{\s*display: none", get(address, "/custom/custom.css"))
