@@ -14,6 +14,8 @@ from __future__ import annotations
 
 import configparser
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +78,14 @@ class WatchedKernel(RunningKernel):  # type: ignore[misc,valid-type]
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Put the watched kernel in nbval's place, and read the sanitize file once, to know that all of it counts."""
+    """Put the watched kernel in nbval's place, and read the sanitize file once, to know that all of it counts.
+
+    And let SIGTERM end a run as Ctrl-C does, so that labs and kernels are taken down. (A shell has its background jobs
+    ignore Ctrl-C, and their children inherit that.)
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     if nbval is None or not config.getoption("nbval", False):
         return
     nbval.RunningKernel = WatchedKernel

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,10 +16,6 @@ if TYPE_CHECKING:
 
 _numbers = itertools.count(1)
 
-# A shell has its background jobs ignore Ctrl-C, and their children inherit that; some tests send it to a command.
-if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-
 
 @pytest.fixture(scope="session")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
@@ -29,7 +24,9 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningLab]:
 
     lab = RunningLab(tmp_path_factory.mktemp("lab") / "state")
     try:
-        lab.up()
+        started = lab.lab("up")
+        if started.returncode:
+            pytest.fail(f"the lab of the tests did not start: {started.stderr.strip()}", pytrace=False)
         yield lab
     finally:
         lab.down()
