@@ -32,7 +32,7 @@ down:
 	@if [ -x .venv/bin/lab ]; then .venv/bin/lab down; else echo 'There is no environment yet, so there is no cluster.'; fi
 
 test: env-test
-	@.venv/bin/python -m tools.run_all
+	@.venv/bin/python -m tools.run_all $(if $(REPORT),--report '$(REPORT)')
 
 upgrade: env-test
 	@.venv/bin/python -m tools.lock --upgrade
