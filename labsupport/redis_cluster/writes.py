@@ -16,7 +16,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from labsupport import paths
+from labsupport.cluster import asking
 from labsupport.cluster.api import ApiException
+from labsupport.cluster.asking import NotInTime
 from labsupport.errors import LabError
 
 ACKNOWLEDGED, REFUSED, UNANSWERED = "acknowledged", "refused", "unanswered"
@@ -36,33 +38,23 @@ class Write:
     why: str = ""
 
 
-class NotInTime(LabError):
-    """What was waited for did not come; the message says what was seen last, and what to look at."""
-
-
 def eventually(ask: Callable[[], Any], expected: Any, *, timeout: float = 30) -> Any:
-    """Ask until the answer is what is expected, and return it. A question that fails is asked again.
+    """Ask every 50 ms until the answer is what is expected, and return it. A question that fails is asked again.
 
-    For what no watch tells, as the state of a server; asked with a pause of 50 ms. `timeout` is in seconds.
-    Raises NotInTime with the last answer.
+    `timeout` is in seconds. Raises NotInTime with the last answer.
 
     >>> eventually(lambda: client.get("greeting"), "hello")
     'hello'
     """
-    deadline, pause, last = time.monotonic() + timeout, threading.Event(), None
-    while True:
-        try:
-            last = ask()
-        except (redis.RedisError, LabError, OSError, ApiException) as error:
-            last = error
-        if last == expected:
-            return last
-        if time.monotonic() > deadline:
-            raise NotInTime(
-                f"after {timeout:g} s the answer was still {last!r}, not {expected!r}. "
-                "Look at: !kubectl get pods --show-labels, and lab.logs('redis-2', container='voter', tail=20)"
-            )
-        pause.wait(0.05)
+    return asking.until(
+        ask,
+        lambda answer: answer == expected,
+        what=f"the answer is {expected!r}",
+        timeout=timeout,
+        longest_pause=0.05,
+        not_yet=(redis.RedisError, LabError, OSError, ApiException),
+        advice="Look at: !kubectl get pods --show-labels, and lab.logs('redis-2', container='voter', tail=20)",
+    )
 
 
 def connect(node_port: int, password: str, *, timeout: float = 2) -> redis.Redis:
