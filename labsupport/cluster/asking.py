@@ -62,6 +62,16 @@ def until(
         pause *= 1.5
 
 
+def wait_until(holds: Callable[[], object], what: str, *, timeout: float = 30) -> None:
+    """Ask until something holds: `until` for a yes or no, for a cell's last line. Raises NotInTime.
+
+    `timeout` is in seconds.
+
+    >>> wait_until(lambda: "ready" in lab.logs("traefik"), "Traefik is ready")
+    """
+    until(holds, what=what, timeout=timeout)
+
+
 def _told(last: object) -> str:
     """The last answer as a sentence; that a test said no goes without saying."""
     if last is False:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from labsupport.cluster import asking
-from labsupport.cluster.asking import NotInTime, until
+from labsupport.cluster.asking import NotInTime, until, wait_until
 from tests.labsupport.fake_time import FakeTime
 
 
@@ -100,3 +100,9 @@ def test_any_other_exception_ends_the_wait(time: FakeTime) -> None:
 def test_an_exception_of_the_test_itself_is_an_error(time: FakeTime) -> None:
     with pytest.raises(ZeroDivisionError):
         until(answering(0, 1), lambda n: 1 // n > 0, what="it is 1", not_yet=(ArithmeticError,))
+
+
+def test_waiting_for_a_yes_returns_nothing_to_show(time: FakeTime) -> None:
+    assert wait_until(answering(False, True), "it holds") is None
+    with pytest.raises(NotInTime, match=r"after 5 s until it holds\."):
+        wait_until(lambda: False, "it holds", timeout=5)
