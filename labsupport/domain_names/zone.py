@@ -46,10 +46,12 @@ class Zone:
         _check_lines(text, source)
         try:
             self._zone = dns.zone.from_text(text, origin or None, relativize=False, check_origin=False)
+            if self._zone.origin is None:  # no line that would need one
+                raise dns.zone.UnknownOrigin
+        except dns.zone.UnknownOrigin as error:
+            raise ZoneError(f"{source}: no $ORIGIN line, and no origin given: which zone is this?") from error
         except (dns.exception.DNSException, ValueError) as error:
             raise ZoneError(f"{source}{_reason(error, text, origin)}") from error
-        if self._zone.origin is None:
-            raise ZoneError(f"{source}: no $ORIGIN line, and no origin given: which zone is this?")
         self.origin: dns.name.Name = self._zone.origin
         self._nodes: dict[dns.name.Name, dns.node.Node] = dict(self._zone.nodes)
         self._check(source)
