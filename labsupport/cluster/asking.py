@@ -57,7 +57,9 @@ def until(
                 return answer
         left = deadline - time.monotonic()
         if left <= 0:
-            raise NotInTime(f"still waiting after {timeout:g} s until {what}.{_told(last)} {advice}".strip(), last)
+            raise NotInTime(
+                f"still waiting after {timeout:g} s until {what}.{_in_a_sentence(last)} {advice}".strip(), last
+            )
         time.sleep(min(pause, longest_pause, left))
         pause *= 1.5
 
@@ -72,7 +74,7 @@ def wait_until(holds: Callable[[], object], what: str, *, timeout: float = 30) -
     until(holds, what=what, timeout=timeout)
 
 
-def _told(last: object) -> str:
+def _in_a_sentence(last: object) -> str:
     """The last answer as a sentence; that a test said no goes without saying."""
     if last is False:
         return ""

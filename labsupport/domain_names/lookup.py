@@ -61,9 +61,9 @@ def lookup(name: str, type: str = "A", *, tcp: bool = False, timeout: float = 5)
             f"no answer for {full} from 127.0.0.1 port {port}: {error}. Look at `lab status`."
         ) from error
     wanted = dns.rdatatype.from_text(type)
-    sets = [s for s in reply.answer if s.rdtype in (wanted, dns.rdatatype.CNAME)]
-    records = tuple(sorted(record.to_text() for s in sets for record in s))
-    ttl = min((s.ttl for s in sets), default=None)
+    rrsets = [s for s in reply.answer if s.rdtype in (wanted, dns.rdatatype.CNAME)]
+    records = tuple(sorted(record.to_text() for s in rrsets for record in s))
+    ttl = min((s.ttl for s in rrsets), default=None)
     return Answer(full, type, dns.rcode.to_text(reply.rcode()), records, ttl)
 
 

@@ -115,14 +115,14 @@ def test_a_write_that_nobody_took_is_refused(server: Server, monkeypatch: pytest
 def test_waiting_in_vain_says_what_came_instead(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     server.answer = b"-READONLY no"
     with load() as writes:
-        really_wait_for = writes._news.wait_for
+        really_wait_for = writes._changed.wait_for
 
         def in_vain(reached: Callable[[], bool], timeout: float) -> bool:
             before = len(writes._outcomes)
             really_wait_for(lambda: len(writes._outcomes) > before, 30)
             return reached()
 
-        monkeypatch.setattr(writes._news, "wait_for", in_vain)
+        monkeypatch.setattr(writes._changed, "wait_for", in_vain)
         with pytest.raises(NotInTime, match=r"not 3 acknowledged writes in a row within 60 s\..*refused READONLY"):
             writes.wait_for(3)
 
