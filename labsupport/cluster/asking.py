@@ -45,7 +45,7 @@ def until(
     >>> until(lambda: client.get("visits"), lambda visits: int(visits) > 9, what="ten visits are counted")
     '10'
     """
-    deadline, pause = time.monotonic() + timeout, _FIRST_PAUSE
+    deadline, pause = time.monotonic() + timeout, min(_FIRST_PAUSE, longest_pause)
     while True:
         last: T | Exception
         try:
@@ -60,8 +60,8 @@ def until(
             raise NotInTime(
                 f"still waiting after {timeout:g} s until {what}.{_in_a_sentence(last)} {advice}".strip(), last
             )
-        time.sleep(min(pause, longest_pause, left))
-        pause *= 1.5
+        time.sleep(min(pause, left))
+        pause = min(1.5 * pause, longest_pause)
 
 
 def wait_until(holds: Callable[[], object], what: str, *, timeout: float = 30) -> None:
