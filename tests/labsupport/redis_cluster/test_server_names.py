@@ -1,17 +1,68 @@
-"""Names that hold in this process only."""
+"""Server names: the certificate is proven by a TLS handshake, the addresses by what a look-up gives."""
 
 from __future__ import annotations
 
 import socket
+import ssl
+import threading
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from labsupport.domain_names.host_names import hosts
+from labsupport.redis_cluster import server_names
+from labsupport.redis_cluster.server_names import hosts
 
-NAME = "redis-0.lab.example"
+NAMES = ["redis-0.lab.example", "redis-1.lab.example"]
+NAME = NAMES[0]
 system = socket.getaddrinfo
+
+
+def shake_hands(issued: server_names.Certificate, name: str, directory: Path) -> None:
+    """A client that trusts only the authority greets a server of that certificate by a name. Raises ssl.SSLError."""
+    (directory / "server.pem").write_text(issued.key + issued.certificate)
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    server.load_cert_chain(directory / "server.pem")
+    client = ssl.create_default_context(cadata=issued.authority)
+    here, there = socket.socketpair()
+
+    def serve() -> None:
+        try:
+            server.wrap_socket(there, server_side=True).close()
+        except (ssl.SSLError, OSError):
+            there.close()
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    try:
+        here.settimeout(10)
+        client.wrap_socket(here, server_hostname=name).close()
+    finally:
+        here.close()
+        thread.join()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_of_its_names_is_believed(name: str, tmp_path: Path) -> None:
+    shake_hands(server_names.issue(NAMES), name, tmp_path)
+
+
+def test_another_name_is_not(tmp_path: Path) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError, match="not valid for"):
+        shake_hands(server_names.issue(NAMES), "redis-9.lab.example", tmp_path)
+
+
+def test_another_authority_does_not_vouch_for_it(tmp_path: Path) -> None:
+    one, other = server_names.issue(NAMES), server_names.issue(NAMES)
+    mixed = server_names.Certificate(other.authority, one.certificate, one.key)
+    with pytest.raises(ssl.SSLCertVerificationError, match="verify failed"):
+        shake_hands(mixed, NAMES[0], tmp_path)
+
+
+def test_after_its_days_it_holds_no_more(tmp_path: Path) -> None:
+    with pytest.raises(ssl.SSLCertVerificationError, match="expired"):
+        shake_hands(server_names.issue(NAMES, days=-1 / 48), NAMES[0], tmp_path)
 
 
 @pytest.fixture(autouse=True)
