@@ -1,11 +1,10 @@
-"""What the chapters on Redis from outside read of CLUSTER NODES, and the figure that sums them up."""
+"""What the chapters on Redis from outside read of CLUSTER NODES."""
 
 from __future__ import annotations
 
 import pytest
 
 from labsupport.cluster import pods
-from labsupport.figures.reach import reach_matrix
 from labsupport.redis_cluster import valkey_cluster
 
 NODES = """\
@@ -61,9 +60,3 @@ def test_servers_that_never_join_make_no_cluster(monkeypatch: pytest.MonkeyPatch
 class _Anything:
     def __getattr__(self, name: str) -> _Anything:
         return self
-
-
-def test_the_matrix_tells_in_words_what_it_draws() -> None:
-    picture = reach_matrix({"one NodePort": {"a pod": True, "this notebook": False, "a node": None}})
-    assert picture.alt.endswith("one NodePort: a pod works, this notebook no, a node not tried.")
-    assert picture.png().startswith(b"\x89PNG")

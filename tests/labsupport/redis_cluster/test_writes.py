@@ -11,7 +11,6 @@ import pytest
 import redis
 
 from labsupport import paths
-from labsupport.figures.failover import failover, patience
 from labsupport.redis_cluster.writes import NotInTime, Writes, connect, eventually
 
 
@@ -156,13 +155,3 @@ def test_a_question_that_fails_is_asked_again(server: Server) -> None:
 
     assert eventually(ask, "yes") == "yes"
     client.close()
-
-
-def test_the_figures_say_what_they_show(server: Server) -> None:
-    with Writes(30005, "secret", rate=200) as writes:
-        writes.wait_for(2)
-        writes.mark("the pod is deleted")
-        writes.wait_for(2)
-    assert "the pod is deleted" in failover(writes, "One").alt
-    assert failover(writes, "One").png().startswith(b"\x89PNG")
-    assert "3 points" in patience([(500, 1.0), (1000, 2.0), (2000, 3.0)]).alt
