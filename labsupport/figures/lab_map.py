@@ -44,10 +44,10 @@ def diagram(nodes: Sequence[Any], pods: Sequence[Any], ports: Ports) -> Diagram:
     """On the left the notebook, in the middle the ways in, on the right the nodes with their pods' names."""
     rows = max(3, len(nodes))  # there are three ways in
     page = Diagram(8.5, 0.6 + _ROW * rows)
-    notebook = Box(0.1, 0.35, 1.6, page.height - 0.7, *_text("on 127.0.0.1", "this notebook", GREY))
-    cluster = Box(2.4, 0.1, 6.0, page.height - 0.2, *_text("", "the cluster", GREY))
+    notebook = _box(0.1, 0.35, 1.6, page.height - 0.7, "this notebook", "on 127.0.0.1", GREY)
+    cluster = _box(2.4, 0.1, 6.0, page.height - 0.2, "the cluster", "", GREY)
     ways = [
-        Box(2.65, 0.61 + _ROW * row, 1.7, 0.7, *_text(text, title, colour))
+        _box(2.65, 0.61 + _ROW * row, 1.7, 0.7, title, text, colour)
         for row, (title, text, colour) in enumerate(
             (
                 ("API server", f"port {ports.api}", GREEN),
@@ -61,7 +61,7 @@ def diagram(nodes: Sequence[Any], pods: Sequence[Any], ports: Ports) -> Diagram:
     has_workers = not all(map(_is_control_plane, nodes))
     for row, node in enumerate(sorted(nodes, key=lambda node: (not _is_control_plane(node), node.metadata.name))):
         text = _node_text(node, [pod.metadata.name for pod in pods if pod.spec.node_name == node.metadata.name])
-        box = Box(5.15, 0.45 + _ROW * row, 3.05, 1.02, *_text(text, node.metadata.name, BLACK))
+        box = _box(5.15, 0.45 + _ROW * row, 3.05, 1.02, node.metadata.name, text, BLACK)
         page.boxes.append(box)
         if _is_control_plane(node):
             page.arrows.append(Arrow(ways[0].right, box.left, GREEN))
@@ -82,9 +82,8 @@ def alt_text(nodes: Sequence[Any], pods: Sequence[Any]) -> str:
     )
 
 
-def _text(text: str, title: str, colour: str) -> tuple[str, str, Look, str, bool]:
-    """The fields of a box on this map from its text on."""
-    return text, title, Look("white", colour, width=2), BLACK, False
+def _box(x: float, y: float, width: float, height: float, title: str, text: str, colour: str) -> Box:
+    return Box(x, y, width, height, text, title, Look("white", colour, width=2), centred=False)
 
 
 def _is_control_plane(node: Any) -> bool:

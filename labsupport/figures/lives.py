@@ -49,10 +49,10 @@ def lives(moments: Iterable[Moment], kind: str = "Pod", owner: str = "") -> list
     return [_life(of_object) for of_object in by_uid.values()]
 
 
-def by_name(lives_of_all: Iterable[Life]) -> dict[str, list[Life]]:
+def by_name(all_lives: Iterable[Life]) -> dict[str, list[Life]]:
     """The lives that each name had, names and lives in the order of creation."""
     named: dict[str, list[Life]] = {}
-    for life in lives_of_all:
+    for life in all_lives:
         named.setdefault(life.name, []).append(life)
     return named
 
