@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 
 from labsupport.cluster import asking, pods
-from labsupport.figures.reach import reach_matrix
 from labsupport.redis_cluster import admin
 from tests.labsupport.fake_time import FakeTime
 
@@ -71,9 +70,3 @@ def test_dissolve_lets_every_server_forget_all(servers: Servers) -> None:
     admin.dissolve(["cache-0", "cache-1"])
     forget = "valkey-cli flushall && valkey-cli cluster reset hard"
     assert servers.sent == [("cache-0", forget), ("cache-1", forget)]
-
-
-def test_the_matrix_tells_in_words_what_it_draws() -> None:
-    picture = reach_matrix({"one NodePort": {"a pod": True, "this notebook": False, "a node": None}})
-    assert picture.alt.endswith("one NodePort: a pod works, this notebook no, a node not tried.")
-    assert picture.png().startswith(b"\x89PNG")

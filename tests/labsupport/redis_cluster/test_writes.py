@@ -15,7 +15,6 @@ from labsupport.cluster import asking
 from labsupport.cluster.api import ApiException
 from labsupport.cluster.asking import NotInTime
 from labsupport.cluster.pods import CommandFailed
-from labsupport.figures.failover import failover, patience
 from labsupport.redis_cluster.writes import Write, Writes, eventually
 from tests.labsupport.fake_time import FakeTime
 
@@ -190,13 +189,3 @@ def test_an_answer_that_never_comes_is_told_with_the_one_that_did(monkeypatch: p
     monkeypatch.setattr(asking, "time", FakeTime())
     with pytest.raises(NotInTime, match=r"after 30 s until the answer is 2\. The last answer: 1\. Look at: !kubectl"):
         eventually(lambda: 1, 2)
-
-
-def test_the_figures_say_what_they_show(server: Server) -> None:
-    with load() as writes:
-        writes.wait_for(2)
-        writes.mark("the pod is deleted")
-        writes.wait_for(2)
-    assert "the pod is deleted" in failover(writes, "One").alt
-    assert failover(writes, "One").png().startswith(b"\x89PNG")
-    assert "3 points" in patience([(500, 1.0), (1000, 2.0), (2000, 3.0)]).alt
