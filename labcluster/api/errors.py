@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from labcluster.api.field import FieldError
-    from labcluster.api.resources import Resource
+from labcluster.api.field import FieldError
+from labcluster.api.resources import Resource
 
 
 class ApiError(Exception):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from labcluster.api import errors
 from labcluster.api.objects import JSON, is_terminating, key_of, labels_of, name_of, namespace_of, uid_of
 from labcluster.api.owners import controller_of, controller_reference
+from labcluster.api.resources import Resource
 from labcluster.api.selectors import LabelSelector
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 
 def claim(

@@ -11,14 +11,12 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import key_of
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.api.resources import Resource
+from labcluster.storage.registry import Change, Registry
 
 log = logging.getLogger(__name__)
 

@@ -8,24 +8,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.conditions import is_pod_ready
 from labcluster.api.errors import ApiError
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key, uid_of
 from labcluster.api.owners import controller_of
-from labcluster.api.resources import DEPLOYMENTS, POD_DISRUPTION_BUDGETS, PODS, REPLICA_SETS, STATEFUL_SETS
+from labcluster.api.resources import DEPLOYMENTS, POD_DISRUPTION_BUDGETS, PODS, REPLICA_SETS, STATEFUL_SETS, Resource
 from labcluster.api.times import parse_time
 from labcluster.controllers.controller import Controller
 from labcluster.kinds.poddisruptionbudgets import SYNC_FAILED, selects, set_allowed_condition
 from labcluster.kinds.printing import format_selector
 from labcluster.kinds.scaling import scale_of
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 DELETION_TIMEOUT = dt.timedelta(minutes=2)  # how long an evicted pod may take to be deleted before it counts again
 _SCALED = (REPLICA_SETS, DEPLOYMENTS, STATEFUL_SETS)

@@ -7,16 +7,13 @@ The registry keeps the index of dependents, so there is no graph to build and no
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key, uid_of
 from labcluster.api.resources import EVENTS, EVERYTHING, Resource
 from labcluster.controllers.controller import Controller
-from labcluster.storage.registry import FOREGROUND, ORPHAN, DeleteOptions
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Change
+from labcluster.storage.registry import FOREGROUND, ORPHAN, Change, DeleteOptions
 
 
 class GarbageCollector(Controller):

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Sequence
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, uid_of
@@ -17,9 +17,7 @@ from labcluster.api.random_names import SAFE_ALPHABET
 from labcluster.api.resources import CONTROLLER_REVISIONS, Resource
 from labcluster.api.selectors import LabelSelector
 from labcluster.controllers import adoption
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 HASH_LABEL = "controller.kubernetes.io/hash"
 _HASH_LABELS = {"DaemonSet": "controller-revision-hash"}  # its pods and its revisions have the same label

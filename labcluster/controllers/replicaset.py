@@ -9,7 +9,6 @@ import datetime as dt
 import math
 from collections.abc import Callable, Iterable
 from functools import cmp_to_key
-from typing import TYPE_CHECKING
 
 from labcluster.api.conditions import condition, is_pod_finished, is_pod_ready
 from labcluster.api.errors import ApiError
@@ -38,9 +37,7 @@ from labcluster.controllers.workload_pods import (
     slow_start,
 )
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _PHASE_RANK = {"Pending": 0, "Unknown": 1, "Running": 2}

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import JSON, name_of, namespace_of
 from labcluster.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC_GROUP, ROLE_BINDINGS, ROLES, Resource
 from labcluster.auth.rbac.attributes import MASTERS, Attributes, User, account_user_name
 from labcluster.auth.rbac.rules import Rule, rules_of
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 _Subject = tuple[str, str]  # "User" or "Group", and the name; a service account is the user that it is
 

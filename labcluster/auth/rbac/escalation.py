@@ -5,16 +5,12 @@ Upstream: the policybased storages below pkg/registry/rbac, with escalation_chec
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from labcluster.api.errors import forbidden, not_found
 from labcluster.api.objects import JSON, namespace_of
 from labcluster.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC_GROUP, ROLE_BINDINGS, ROLES, Resource
 from labcluster.auth.rbac.attributes import MASTERS, Attributes, User
+from labcluster.auth.rbac.authorizer import Authorizer
 from labcluster.auth.rbac.rules import ALL, Rule, compact, quoted, rules_of, uncovered
-
-if TYPE_CHECKING:
-    from labcluster.auth.rbac.authorizer import Authorizer
 
 _ROLES, _BINDINGS = (ROLES, CLUSTER_ROLES), (ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS)
 _EVERYTHING = (Rule((ALL,), (ALL,), (ALL,)), Rule((ALL,), paths=(ALL,)))

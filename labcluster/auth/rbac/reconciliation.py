@@ -6,17 +6,12 @@ Upstream: the post-start hook of pkg/registry/rbac/rest/storage_rbac.go, compone
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, annotations_of, labels_of, name_of
 from labcluster.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 from labcluster.auth.rbac import policy
 from labcluster.auth.rbac.rules import Rule, rules_of, uncovered
-from labcluster.storage.registry import DeleteOptions
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import DeleteOptions, Registry
 
 
 def reconcile(registry: Registry) -> None:

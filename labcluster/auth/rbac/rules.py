@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from labcluster.api.objects import JSON
-    from labcluster.auth.rbac.attributes import Attributes
+from labcluster.api.objects import JSON
+from labcluster.auth.rbac.attributes import Attributes
 
 ALL = "*"
 

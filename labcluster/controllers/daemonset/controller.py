@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.conditions import is_pod_finished, is_pod_ready
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import JSON, is_terminating, key_of, labels_of, name_of, namespace_of, split_key, uid_of
-from labcluster.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
+from labcluster.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS, Resource
 from labcluster.api.selectors import LabelSelector
 from labcluster.controllers import adoption, history
 from labcluster.controllers.controller import Controller
@@ -21,10 +21,7 @@ from labcluster.controllers.daemonset.nodes import REVISION_LABEL, admits, is_up
 from labcluster.controllers.workload_pods import MAX_BATCH, is_available, next_availability, slow_start
 from labcluster.kinds.daemonsets import ALWAYS_WRITTEN
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 900.0  # seconds between a failed pod and its removal, after the first
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from labcluster.api.objects import is_terminating, namespace_of, split_key, uid_of
 from labcluster.api.owners import controller_of
@@ -13,9 +12,7 @@ from labcluster.controllers.controller import Controller
 from labcluster.controllers.deployment.rollout import Rollout
 from labcluster.controllers.deployment.sizes import is_rolling
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 
 class DeploymentController(Controller):

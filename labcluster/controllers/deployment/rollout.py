@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from labcluster.api.errors import ApiError
 from labcluster.api.json_values import clone
@@ -13,10 +12,8 @@ from labcluster.api.owners import controller_of
 from labcluster.api.resources import DEPLOYMENTS, REPLICA_SETS
 from labcluster.controllers.deployment import revisions, sizes, status
 from labcluster.controllers.deployment.sizes import active, counted, replicas_of, wanted
-
-if TYPE_CHECKING:
-    from labcluster.storage.event_recorder import EventRecorder
-    from labcluster.storage.registry import Registry
+from labcluster.storage.event_recorder import EventRecorder
+from labcluster.storage.registry import Registry
 
 
 class Rollout:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api import cron
 from labcluster.api.conditions import is_condition_true
@@ -15,17 +15,13 @@ from labcluster.api.errors import ApiError
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key, uid_of
 from labcluster.api.owners import controller_of, controller_reference
-from labcluster.api.resources import CRON_JOBS, JOBS
+from labcluster.api.resources import CRON_JOBS, JOBS, Resource
 from labcluster.api.times import parse_time
 from labcluster.controllers import adoption
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.jobs.cronjob_schedule import TOO_MANY, missed, seconds_until_next
 from labcluster.storage.event_recorder import EventRecorder
-from labcluster.storage.registry import DeleteOptions
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, DeleteOptions, Registry
 
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"  # the annotation with the time that a job is for
 _ENDS = ("Complete", "Failed")

@@ -8,23 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.conditions import condition, is_condition_true
 from labcluster.api.errors import ApiError
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, split_key, uid_of
 from labcluster.api.owners import controller_of
-from labcluster.api.resources import JOBS, PODS
+from labcluster.api.resources import JOBS, PODS, Resource
 from labcluster.api.times import age_seconds, now
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.jobs.job_status import TRACKING, PodCounts, count, is_finished, set_job_condition
 from labcluster.controllers.workload_pods import MAX_BATCH, bounded, pod_from_template, slow_start
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 10.0, 600.0  # seconds between a failed pod and the next one
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of
-from labcluster.api.resources import CONFIG_MAPS, NAMESPACES
+from labcluster.api.resources import CONFIG_MAPS, NAMESPACES, Resource
 from labcluster.controllers.controller import Controller
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 CONFIG_MAP = "kube-root-ca.crt"
 

@@ -8,17 +8,14 @@ cluster live and die together. Pods are evicted for NoExecute taints that a user
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.conditions import condition
 from labcluster.api.objects import JSON
-from labcluster.api.resources import NODES
+from labcluster.api.resources import NODES, Resource
 from labcluster.api.times import now
 from labcluster.controllers.controller import Controller
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change
+from labcluster.storage.registry import Change
 
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 NOT_READY = "node.kubernetes.io/not-ready"

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.conditions import condition, is_condition_true, is_pod_finished, set_condition
 from labcluster.api.errors import ApiError
@@ -32,6 +32,7 @@ from labcluster.api.resources import (
     PERSISTENT_VOLUMES,
     PODS,
     STORAGE_CLASSES,
+    Resource,
 )
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.scheduling.filters import (
@@ -52,10 +53,7 @@ from labcluster.controllers.scheduling.topology import affinity_filter, spread_f
 from labcluster.controllers.scheduling.volumes import PROBLEM_EVENTS, VolumePlan, binding_state
 from labcluster.controllers.volumes import matching
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 log = logging.getLogger(__name__)
 

@@ -7,7 +7,6 @@ else by writing the node on the claim, which sets the provisioner to work.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from labcluster.api.objects import JSON, annotations_of, is_terminating, labels_of, name_of, namespace_of
 from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
@@ -16,9 +15,7 @@ from labcluster.controllers.scheduling.filters import CLAIM, FREED_EVENTS, VOLUM
 from labcluster.controllers.scheduling.nodes import NodeInfo
 from labcluster.controllers.volumes import matching
 from labcluster.controllers.volumes.binding import claim_reference
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 CONFLICT = "node(s) didn't match PersistentVolume's node affinity"
 NOTHING_TO_BIND = "node(s) didn't find available persistent volumes to bind"

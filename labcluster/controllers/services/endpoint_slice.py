@@ -7,20 +7,17 @@ long as the pods have the names they have.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from labcluster.api.conditions import is_pod_ready
 from labcluster.api.objects import JSON, annotations_of, is_terminating, labels_of, name_of, namespace_of, split_key
 from labcluster.api.owners import controller_reference
-from labcluster.api.resources import ENDPOINT_SLICES, PODS, SERVICES
+from labcluster.api.resources import ENDPOINT_SLICES, PODS, SERVICES, Resource
 from labcluster.api.selectors import LabelSelector
 from labcluster.api.times import now
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.services import service_pods
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change
+from labcluster.storage.registry import Change
 
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from labcluster.api.conditions import is_pod_ready
 from labcluster.api.objects import JSON, annotations_of, labels_of, split_key
-from labcluster.api.resources import ENDPOINTS, PODS, SERVICES
+from labcluster.api.resources import ENDPOINTS, PODS, SERVICES, Resource
 from labcluster.api.times import now
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.services import service_pods
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change
+from labcluster.storage.registry import Change
 
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 MANAGER = "endpoint-controller"

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from labcluster.api.conditions import is_pod_finished
 from labcluster.api.objects import JSON, is_terminating, labels_of, name_of, namespace_of, uid_of
 from labcluster.api.resources import PODS, SERVICES
 from labcluster.api.selectors import LabelSelector
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key
 from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS, Resource
@@ -16,9 +15,7 @@ from labcluster.controllers.statefulset.pods import PodControl
 from labcluster.controllers.statefulset.update import Step
 from labcluster.controllers.workload_pods import next_availability
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 
 class StatefulSetController(Controller):

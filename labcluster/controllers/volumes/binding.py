@@ -7,18 +7,15 @@ keeps the phases of both, and asks for a volume to be provisioned by annotating 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.objects import JSON, annotations_of, key_of, name_of, namespace_of, split_key, uid_of
-from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
+from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES, Resource
 from labcluster.api.times import now
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.volumes import matching
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 COMPONENT = "persistentvolume-controller"
 

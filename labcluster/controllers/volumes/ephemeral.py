@@ -6,20 +6,17 @@ The claim `<pod>-<volume>` belongs to its pod: garbage collection removes it onc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.errors import ApiError
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key, uid_of
 from labcluster.api.owners import controller_of, controller_reference
-from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS
+from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS, Resource
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.volumes.matching import claims_of
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 
 class EphemeralVolumeController(Controller):

@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from labcluster.api.objects import JSON, annotations_of, is_terminating, labels_of, name_of, namespace_of, uid_of
 from labcluster.api.quantities import Quantity, parse
 from labcluster.api.resources import STORAGE_CLASSES
 from labcluster.api.selectors import LabelSelector
 from labcluster.controllers.node_selector import volume_allows
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"

@@ -9,7 +9,7 @@ when the first pod mounts it (hostPath type DirectoryOrCreate).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.objects import (
     JSON,
@@ -21,15 +21,12 @@ from labcluster.api.objects import (
     split_key,
     uid_of,
 )
-from labcluster.api.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+from labcluster.api.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, Resource
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.volumes import matching
 from labcluster.controllers.volumes.binding import claim_reference
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 PROVISIONER = "rancher.io/local-path"
 ROOT = "/var/local-path-provisioner"

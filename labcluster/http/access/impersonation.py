@@ -6,18 +6,15 @@ pkg/endpoints/filters/impersonation/impersonation.go.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+from multidict import MultiMapping
 
 from labcluster.api.errors import bad_request
 from labcluster.auth.rbac.attributes import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, Attributes, User, account_groups
+from labcluster.auth.rbac.authorizer import Authorizer
 from labcluster.http.access.authorization import check
 from labcluster.kinds import formats
-
-if TYPE_CHECKING:
-    from multidict import MultiMapping
-
-    from labcluster.auth.rbac.authorizer import Authorizer
 
 _PREFIX = "impersonate-"
 _USER, _GROUP, _UID, _EXTRA = "Impersonate-User", "Impersonate-Group", "Impersonate-Uid", "impersonate-extra-"

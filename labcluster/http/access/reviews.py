@@ -5,8 +5,6 @@ Upstream: pkg/registry/authorization, pkg/registry/authentication and pkg/apis/a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from labcluster.api import errors, field
 from labcluster.api.errors import ApiError, bad_request
 from labcluster.api.field import FieldError
@@ -24,11 +22,9 @@ from labcluster.auth.pki import ISSUER
 from labcluster.auth.rbac.attributes import Attributes, User
 from labcluster.auth.rbac.rules import Rule
 from labcluster.http.access.users import service_account
+from labcluster.http.call import Services
 from labcluster.http.messages import body
 from labcluster.schema import schemas
-
-if TYPE_CHECKING:
-    from labcluster.http.call import Services
 
 
 def find(group: str, version: str, plural: str) -> Resource | None:

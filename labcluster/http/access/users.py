@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from aiohttp import web
 
 from labcluster.api.errors import ApiError, unauthorized
 from labcluster.auth import token_binding
-from labcluster.auth.pki import ISSUER, InvalidToken
+from labcluster.auth.pki import ISSUER, InvalidToken, Pki
 from labcluster.auth.rbac.attributes import AUTHENTICATED, User, account_groups
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from labcluster.auth.pki import Pki
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 
 def authenticate(request: web.Request, registry: Registry, pki: Pki) -> User | None:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from multidict import MultiMapping
 
 from labcluster.api import field
 from labcluster.api.errors import ApiError, bad_request
@@ -13,9 +15,6 @@ from labcluster.api.field import FieldError
 from labcluster.api.objects import JSON
 from labcluster.api.selectors import FieldSelector, LabelSelector
 from labcluster.storage.registry import DeleteOptions
-
-if TYPE_CHECKING:
-    from multidict import MultiMapping
 
 EXACT = "Exact"
 NOT_OLDER_THAN = "NotOlderThan"

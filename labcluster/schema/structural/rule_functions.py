@@ -14,15 +14,14 @@ import re
 import urllib.parse
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cel_expr_python import cel
 
 from labcluster.api import quantities
 from labcluster.schema.structural import patterns
 
-if TYPE_CHECKING:
-    from labcluster.schema.structural.rules import TypeName
+TypeName = str | tuple[str, "TypeName"]  # string, ("list", "int"), ("map", ("list", "dyn")): hashable, for caches
 
 # Upstream has no `lists` of CEL's own, whose ranges are as long as they please, and no `math`.
 _EXTENSIONS = ("strings", "optional", "sets", "bindings", "two-var-comprehensions")

@@ -1,7 +1,7 @@
 """The validation rules of a schema (x-kubernetes-validations), evaluated by the CEL runtime of the language's authors.
 
 Upstream: apiextensions-apiserver pkg/apiserver/schema/cel/{compilation,validation,values}.go and apiserver pkg/cel.
-The library is loaded when the first rule is: most clusters have none.
+The library, and rule_functions with it, is loaded when the first rule is: most clusters have none.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from labcluster.schema.structural.validation import MISSING, child, correlated
 
 if TYPE_CHECKING:
     from cel_expr_python import cel
+
+    from labcluster.schema.structural.rule_functions import TypeName
 
 UNCHECKED = (
     "some validation rules were not checked because the object was invalid; "
@@ -192,9 +194,6 @@ def escaped(name: str) -> str:
     if _RESERVED.fullmatch(name):
         return f"__{name}__"
     return _ESCAPES.sub(lambda found: _ESCAPED[found[0]], name)
-
-
-TypeName = str | tuple[str, "TypeName"]  # string, ("list", "int"), ("map", ("list", "dyn")): what caches go by
 
 
 def _type_name(schema: JSON) -> TypeName:

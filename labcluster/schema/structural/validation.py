@@ -20,7 +20,6 @@ MISSING: Any = object()
 
 _INT_OR_STRING = ("integer", "string")
 _NO_PATH = "<nil>"  # as Go prints the path of an error about the whole
-_FORMATTED = ("string", "integer", "number")
 
 
 def validate(value: Any, schema: JSON, path: str = "", old: Any = MISSING) -> list[FieldError]:
