@@ -18,6 +18,7 @@ from labcluster.api.owners import controller_of
 from labcluster.api.resources import DEPLOYMENTS, POD_DISRUPTION_BUDGETS, PODS, REPLICA_SETS, STATEFUL_SETS, Resource
 from labcluster.api.times import parse_time
 from labcluster.controllers.controller import Controller
+from labcluster.controllers.workload_pods import scaled_value
 from labcluster.kinds.poddisruptionbudgets import SYNC_FAILED, selects, set_allowed_condition
 from labcluster.kinds.printing import format_selector
 from labcluster.kinds.scaling import scale_of
@@ -104,10 +105,10 @@ class DisruptionController(Controller):
         at_least, at_most = spec.get("minAvailable"), spec.get("maxUnavailable")
         if at_most is not None:
             expected = self._expected_scale(budget, pods)
-            return expected, max(expected - _scaled(at_most, expected), 0)
+            return expected, max(expected - scaled_value(at_most, expected, round_up=True), 0)
         if isinstance(at_least, str):
             expected = self._expected_scale(budget, pods)
-            return expected, _scaled(at_least, expected)
+            return expected, scaled_value(at_least, expected, round_up=True)
         return (len(pods), at_least) if at_least is not None else (0, 0)
 
     def _expected_scale(self, budget: JSON, pods: list[JSON]) -> int:
@@ -178,8 +179,3 @@ class DisruptionController(Controller):
 
 def _replicas(workload: JSON) -> int:
     return int(workload["spec"].get("replicas") or 0)
-
-
-def _scaled(value: int | str, total: int) -> int:
-    """A number, or that percentage of the total rounded up (intstr.GetScaledValueFromIntOrPercent)."""
-    return -(-int(value[:-1]) * total // 100) if isinstance(value, str) else value

@@ -28,7 +28,7 @@ _TOLERATED = (
 _TOLERATED_ON_HOST_NETWORK = (("node.kubernetes.io/network-unavailable", "NoSchedule"),)
 
 
-def admits(daemon_set: JSON, node: JSON) -> tuple[bool, bool]:
+def should_run(daemon_set: JSON, node: JSON) -> tuple[bool, bool]:
     """(whether a pod should run on the node, whether one that is there may stay); NodeShouldRunDaemonPod."""
     spec = daemon_set["spec"]["template"]["spec"]
     if spec.get("nodeName") not in (None, "", name_of(node)):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from labcluster.api.objects import JSON, is_terminating
 from labcluster.controllers.daemonset.nodes import is_updated
-from labcluster.controllers.deployment.sizes import scaled
+from labcluster.controllers.workload_pods import scaled_value
 
 
 @dataclass
@@ -26,7 +26,7 @@ def rolling(daemon_set: JSON) -> JSON | None:
 
 def surges(daemon_set: JSON) -> bool:
     """Whether a node may have the new pod beside the old one."""
-    return scaled((rolling(daemon_set) or {}).get("maxSurge"), 1, up=True) > 0
+    return scaled_value((rolling(daemon_set) or {}).get("maxSurge"), 1, round_up=True) > 0
 
 
 def plan(
@@ -44,8 +44,8 @@ def plan(
     if numbers is None:
         return Plan()
     desired = sum(wanted.values())
-    surge = scaled(numbers.get("maxSurge"), desired, up=True)
-    unavailable = scaled(numbers.get("maxUnavailable"), desired, up=True)
+    surge = scaled_value(numbers.get("maxSurge"), desired, round_up=True)
+    unavailable = scaled_value(numbers.get("maxUnavailable"), desired, round_up=True)
     names = [*pods, *(node for node in wanted if wanted[node] and node not in pods)]
     nodes = {name: _old_and_new(pods.get(name, ()), revision_hash) for name in names}
     if surge:

@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from labcluster.api.errors import ApiError
+from labcluster.api.errors import NAMESPACE_TERMINATING, ApiError
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, annotations_of, is_terminating, name_of, namespace_of, uid_of
-from labcluster.api.owners import controller_of
+from labcluster.api.owners import controller_of, is_controlled_by
 from labcluster.api.resources import DEPLOYMENTS, REPLICA_SETS
 from labcluster.controllers.deployment import revisions, sizes, status
 from labcluster.controllers.deployment.sizes import active, counted, replicas_of, wanted
@@ -131,7 +131,7 @@ class Rollout:
             if error.reason == "AlreadyExists":
                 self._collide(name)
                 return
-            if not any(c.get("reason") == "NamespaceTerminating" for c in error.details.get("causes") or ()):
+            if not error.has_cause(NAMESPACE_TERMINATING):
                 message = f'Failed to create new replica set "{name}": {error}'
                 if status.progress_deadline(deployment) is not None:
                     self._note_progress("False", "ReplicaSetCreateError", message)
@@ -149,11 +149,9 @@ class Rollout:
     def _collide(self, name: str) -> None:
         """The name is taken: by our own ReplicaSet, or by another template of the same hash."""
         existing = self._registry.get(REPLICA_SETS, namespace_of(self._deployment), name)
-        owner = controller_of(existing) or {}
         template = self._deployment["spec"]["template"]
-        if owner.get("uid") == uid_of(self._deployment) and revisions.equal_ignoring_hash(
-            existing["spec"]["template"], template
-        ):
+        same = revisions.equal_ignoring_hash(existing["spec"]["template"], template)
+        if same and is_controlled_by(existing, self._deployment):
             self._replica_sets.append(existing)
             self._new = existing
             return

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from labcluster.api.objects import JSON, annotations_of
+from labcluster.controllers.workload_pods import scaled_value
 
 DESIRED_REPLICAS = "deployment.kubernetes.io/desired-replicas"
 MAX_REPLICAS = "deployment.kubernetes.io/max-replicas"
@@ -21,22 +22,12 @@ def is_rolling(deployment: JSON) -> bool:
     return bool((deployment["spec"].get("strategy") or {}).get("type", "RollingUpdate") == "RollingUpdate")
 
 
-def scaled(value: int | str | None, total: int, *, up: bool) -> int:
-    """A number, or a percentage of `total` rounded up or down (intstr.GetScaledValueFromIntOrPercent)."""
-    if value is None:
-        return 0
-    if isinstance(value, int):
-        return value
-    share = int(value.rstrip("%")) * total / 100
-    return math.ceil(share) if up else math.floor(share)
-
-
 def _fenceposts(deployment: JSON) -> tuple[int, int]:
     """(maxSurge, maxUnavailable) in pods. Both 0 would stand still: then one may be unavailable."""
     rolling = (deployment["spec"].get("strategy") or {}).get("rollingUpdate") or {}
     total = replicas_of(deployment)
-    surge = scaled(rolling.get("maxSurge", "25%"), total, up=True)
-    unavailable = scaled(rolling.get("maxUnavailable", "25%"), total, up=False)
+    surge = scaled_value(rolling.get("maxSurge", "25%"), total, round_up=True)
+    unavailable = scaled_value(rolling.get("maxUnavailable", "25%"), total, round_up=False)
     return (surge, unavailable) if surge or unavailable else (0, 1)
 
 

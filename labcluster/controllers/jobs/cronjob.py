@@ -11,10 +11,10 @@ from typing import ClassVar
 
 from labcluster.api import cron
 from labcluster.api.conditions import is_condition_true
-from labcluster.api.errors import ApiError
+from labcluster.api.errors import NAMESPACE_TERMINATING, ApiError
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key, uid_of
-from labcluster.api.owners import controller_of, controller_reference
+from labcluster.api.owners import controller_reference, is_controlled_by
 from labcluster.api.resources import CRON_JOBS, JOBS, Resource
 from labcluster.api.times import parse_time
 from labcluster.controllers import adoption
@@ -70,7 +70,7 @@ class CronJobController(Controller):
             return None
         new: JSON = clone(cron_job)
         owned = [job for resource, job in self.registry.dependents(uid_of(new)) if resource == JOBS]
-        jobs = sorted((job for job in owned if (controller_of(job) or {}).get("uid") == uid_of(new)), key=name_of)
+        jobs = sorted((job for job in owned if is_controlled_by(job, new)), key=name_of)
         try:
             self._remove_old(new, jobs)
             self._note_active(new, jobs)
@@ -175,10 +175,10 @@ class CronJobController(Controller):
         except ApiError as error:
             if error.reason == "AlreadyExists":
                 job = self.registry.get(JOBS, namespace_of(cron_job), name_of(wanted))
-                if (controller_of(job) or {}).get("uid") != uid_of(cron_job):
+                if not is_controlled_by(job, cron_job):
                     return  # somebody else's
             else:
-                if not any(c.get("reason") == "NamespaceTerminating" for c in error.details.get("causes") or ()):
+                if not error.has_cause(NAMESPACE_TERMINATING):
                     self._events.event(cron_job, "Warning", "FailedCreate", f"Error creating job: {error}")
                 raise
         else:

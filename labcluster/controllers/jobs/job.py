@@ -11,15 +11,20 @@ from collections.abc import Callable, Iterable
 from typing import ClassVar
 
 from labcluster.api.conditions import condition, is_condition_true
-from labcluster.api.errors import ApiError
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, split_key, uid_of
-from labcluster.api.owners import controller_of
+from labcluster.api.owners import controller_of, is_controlled_by
 from labcluster.api.resources import JOBS, PODS, Resource
 from labcluster.api.times import age_seconds, now
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.jobs.job_status import TRACKING, PodCounts, count, is_finished, set_job_condition
-from labcluster.controllers.workload_pods import MAX_BATCH, bounded, pod_from_template, slow_start
+from labcluster.controllers.workload_pods import (
+    BURST_REPLICAS,
+    PodControl,
+    bounded,
+    pod_from_template,
+    slow_start_batch,
+)
 from labcluster.storage.event_recorder import EventRecorder
 from labcluster.storage.registry import Change, Registry
 
@@ -35,6 +40,7 @@ class JobController(Controller):
         """Prepare to run on the registry."""
         super().__init__(registry)
         self._events = EventRecorder(registry, self.name)
+        self._pod_control = PodControl(registry, self._events)
         self._failures: dict[str, tuple[int, float]] = {}  # job uid -> failures in a row, the loop's time of the last
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
@@ -68,20 +74,20 @@ class JobController(Controller):
         if verdict:
             kind, reason, message = verdict
             set_job_condition(new, kind, "True", reason, message)
-            self._delete(job, counts.active)
+            self._pod_control.delete(job, counts.active)
         elif suspended:
-            self._delete(job, counts.active)
+            self._pod_control.delete(job, counts.active)
         elif not is_terminating(job):
             wait = self._manage(job, counts)
         counts = count(job, pods := self._pods(job))
         if not verdict:
             self._set_suspended(new, suspended)
-        self._store(job, new, pods, counts)
+        self._store(new, pods, counts)
         return wait if verdict else _earlier(wait, self._until_deadline(new))
 
     def _pods(self, job: JSON) -> list[JSON]:
         owned = [obj for resource, obj in self.registry.dependents(uid_of(job)) if resource == PODS]
-        return sorted((p for p in owned if (controller_of(p) or {}).get("uid") == uid_of(job)), key=name_of)
+        return sorted((pod for pod in owned if is_controlled_by(pod, job)), key=name_of)
 
     def _release_strays(self, key: str, job: JSON | None) -> None:
         """Take the finalizer from pods whose job is gone or has finished: nobody counts them any more."""
@@ -137,29 +143,19 @@ class JobController(Controller):
             wanted = max(min(wanted, spec["completions"] - counts.succeeded), 0)
         surplus = len(counts.active) - bounded(wanted)
         if surplus > 0:
-            self._delete(job, sorted(counts.active, key=_readiness)[:surplus])
+            self._pod_control.delete(job, sorted(counts.active, key=_readiness)[:surplus])
         # A pod that is being deleted counts as failed already, and its place is free.
         if surplus >= 0:
             return None
         if wait := self._backoff(job):
             return wait
-        slow_start(min(-surplus, MAX_BATCH), lambda _: self._create(job))
+        slow_start_batch(min(-surplus, BURST_REPLICAS), lambda _: self._create(job))
         return None
 
     def _create(self, job: JSON) -> None:
         pod = pod_from_template(job["spec"]["template"], job)
         pod["metadata"].setdefault("finalizers", []).append(TRACKING)
-        try:
-            made = self.registry.create(PODS, pod)
-        except ApiError as error:
-            self._events.event(job, "Warning", "FailedCreate", f"Error creating: {error}")
-            raise
-        self._events.event(job, "Normal", "SuccessfulCreate", f"Created pod: {name_of(made)}")
-
-    def _delete(self, job: JSON, pods: list[JSON]) -> None:
-        for pod in pods:
-            self.registry.delete(PODS, namespace_of(pod), name_of(pod))
-            self._events.event(job, "Normal", "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
+        self._pod_control.create(job, pod)
 
     def _remember_failures(self, job: JSON, counts: PodCounts) -> None:
         if counts.new_failed:
@@ -185,8 +181,8 @@ class JobController(Controller):
             job["status"]["startTime"] = now()
             self._events.event(job, "Normal", "Resumed", "Job resumed")
 
-    def _store(self, job: JSON, new: JSON, pods: list[JSON], counts: PodCounts) -> None:
-        """Write the counts down, first by uid, then as numbers; and the end, once no pod is left that could run."""
+    def _store(self, new: JSON, pods: list[JSON], counts: PodCounts) -> None:
+        """Write the counts, first by uid, then as numbers (trackJobStatusAndRemoveFinalizers), and the job's end."""
         status = new["status"]
         status["active"], status["ready"] = len(counts.active), counts.ready
         status["terminating"] = counts.terminating

@@ -12,7 +12,7 @@ from labcluster.storage.event_recorder import EventRecorder
 from labcluster.storage.registry import Registry
 
 
-class PodControl:
+class StatefulPodControl:
     """The writes of one StatefulSet's sync."""
 
     def __init__(self, registry: Registry, recorder: EventRecorder, stateful_set: JSON) -> None:

@@ -14,7 +14,7 @@ from labcluster.api.objects import JSON, is_terminating, name_of
 from labcluster.controllers import history
 from labcluster.controllers.statefulset import status
 from labcluster.controllers.statefulset.identity import new_pod, ordinal_of, ordinals_of, revision_of
-from labcluster.controllers.workload_pods import slow_start
+from labcluster.controllers.workload_pods import slow_start_batch
 
 
 class Control(Protocol):
@@ -97,7 +97,7 @@ class Step:
         """Settle pods one after the other until one is to be waited for, or, in parallel, all of them in batches."""
         if self._ordered:
             return all(settle(pod) for pod in pods)
-        slow_start(len(pods), lambda index: settle(pods[index]))
+        slow_start_batch(len(pods), lambda index: settle(pods[index]))
         return True
 
     def _settle(self, pod: JSON) -> bool:
