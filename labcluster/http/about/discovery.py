@@ -17,6 +17,7 @@ from aiohttp import web
 from labcluster import settings
 from labcluster.api.objects import JSON
 from labcluster.api.resources import COMPONENT_STATUSES, REVIEWS, Resource, ServedResources
+from labcluster.http.about import not_served
 from labcluster.http.call import no_such_resource
 from labcluster.http.messages import negotiation
 from labcluster.http.messages.negotiation import negotiate
@@ -53,6 +54,8 @@ def discover(request: web.Request, parts: list[str], served: ServedResources) ->
             return _answer(request, lambda: _groups(listed))
         case ["apis", group] if group in listed:
             return _answer(request, lambda: {"kind": "APIGroup", "apiVersion": "v1", **_group(group, listed)})
+        case ["apis", group, *_] if group not in listed:
+            raise not_served.not_found(group)
         case ["api", version] if version in listed[""]:
             return _answer(request, lambda: _resources("", version, listed))
         case ["apis", group, version] if group and version in listed.get(group, ()):
