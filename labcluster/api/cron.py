@@ -153,8 +153,8 @@ def _field(text: str, low: int, high: int, names: dict[str, int]) -> tuple[froze
     values: set[int] = set()
     is_open = False
     for expression in filter(None, text.split(",")):
-        found, star = _range(expression, low, high, names)
-        values.update(found)
+        matching, star = _range(expression, low, high, names)
+        values.update(matching)
         is_open = is_open or star
     return frozenset(values), is_open
 

@@ -29,8 +29,8 @@ def to_pod(registry: Registry, pod: JSON) -> Binding:
     """The binding to a pod; it tells the pod's node, too, and does not end with it."""
     bound = {"pod": (name_of(pod), uid_of(pod))}
     if node := pod["spec"].get("nodeName"):
-        found = registry.find(NODES, "", node)
-        bound["node"] = (node, uid_of(found) if found else "")
+        bound_node = registry.find(NODES, "", node)
+        bound["node"] = (node, uid_of(bound_node) if bound_node else "")
     return bound
 
 
@@ -41,13 +41,13 @@ def to_object(registry: Registry, namespace: str, account: str, reference: JSON)
     if resource is None:
         shown = version if "/" in version else f"/{version}"
         raise bad_request(f"cannot bind token to object of type {shown}, Kind={kind}")
-    found = registry.get(resource, namespace if resource.namespaced else "", str(reference.get("name") or ""))
-    if resource == PODS and found["spec"].get("serviceAccountName") != account:
+    target = registry.get(resource, namespace if resource.namespaced else "", str(reference.get("name") or ""))
+    if resource == PODS and target["spec"].get("serviceAccountName") != account:
         what = f'serviceaccount "{account}"'
         raise bad_request(f"cannot bind token for {what} to pod running with different serviceaccount name.")
-    if reference.get("uid") not in (None, "", uid_of(found)):
-        raise errors.conflict(Resource("", "v1", kind, kind), name_of(found), _DIFFERS.format(reference["uid"]))
-    return to_pod(registry, found) if resource == PODS else {kind.lower(): (name_of(found), uid_of(found))}
+    if reference.get("uid") not in (None, "", uid_of(target)):
+        raise errors.conflict(Resource("", "v1", kind, kind), name_of(target), _DIFFERS.format(reference["uid"]))
+    return to_pod(registry, target) if resource == PODS else {kind.lower(): (name_of(target), uid_of(target))}
 
 
 def ended(registry: Registry, claims: JSON) -> str:
@@ -58,8 +58,8 @@ def ended(registry: Registry, claims: JSON) -> str:
         holders["node"] = NODES
     for claim, resource in holders.items():
         if bound := claims.get(claim):
-            found = registry.find(resource, namespace if resource.namespaced else "", bound["name"])
-            if found is None or uid_of(found) != bound["uid"] or _is_past(found):
+            obj = registry.find(resource, namespace if resource.namespaced else "", bound["name"])
+            if obj is None or uid_of(obj) != bound["uid"] or _is_past(obj):
                 return resource.kind
     return ""
 

@@ -131,16 +131,16 @@ class DisruptionController(Controller):
 
     def _replica_set_of_a_deployment(self, pod: JSON) -> JSON | None:
         """The pod's ReplicaSet, if a Deployment that is there controls it."""
-        found = self._controller(pod, REPLICA_SETS)
-        return found if found and self._controller(found, DEPLOYMENTS) else None
+        replica_set = self._controller(pod, REPLICA_SETS)
+        return replica_set if replica_set and self._controller(replica_set, DEPLOYMENTS) else None
 
     def _controller(self, obj: JSON, resource: Resource) -> JSON | None:
         """The controller of an object, if it is one of the resource's objects."""
         reference = controller_of(obj)
         if reference is None or (reference["apiVersion"], reference["kind"]) != (resource.api_version, resource.kind):
             return None
-        found = self.registry.find(resource, namespace_of(obj), reference["name"])
-        return found if found and uid_of(found) == reference["uid"] else None
+        controller = self.registry.find(resource, namespace_of(obj), reference["name"])
+        return controller if controller and uid_of(controller) == reference["uid"] else None
 
     def _scale(self, reference: JSON, namespace: str) -> JSON | None:
         """The Scale of a controller of any kind, None when it is gone (getScaleController). Raises CannotCount."""
@@ -161,7 +161,7 @@ class DisruptionController(Controller):
     def _disrupted(self, budget: JSON, pods: list[JSON]) -> tuple[dict[str, str], float | None]:
         """The evictions that were granted and not seen yet, and the seconds until the first of them lapses."""
         granted: dict[str, str] = budget["status"].get("disruptedPods") or {}
-        found: dict[str, str] = {}
+        pending: dict[str, str] = {}
         waits: list[float] = []
         for pod in pods:
             since = granted.get(name_of(pod))
@@ -172,9 +172,9 @@ class DisruptionController(Controller):
                 text = f"Pod was expected by PDB {key_of(budget)} to be deleted but it wasn't"
                 self._events.event(pod, "Warning", "NotDeleted", text)
             else:
-                found[name_of(pod)] = since
+                pending[name_of(pod)] = since
                 waits.append(left)
-        return found, min(waits, default=None)
+        return pending, min(waits, default=None)
 
 
 def _replicas(workload: JSON) -> int:

@@ -35,9 +35,9 @@ class GarbageCollector(Controller):
             owned = bool(obj["metadata"].get("ownerReferences"))
             keys = [_key(change.resource, obj)] if owned or _waits(obj) else []
         for reference in before["metadata"].get("ownerReferences") or ():
-            found = self._owner(reference, namespace_of(obj))
-            if found is not None and _waits(found[1]):
-                keys.append(_key(*found))  # the owner may be waiting for this very dependent
+            owner = self._owner(reference, namespace_of(obj))
+            if owner is not None and _waits(owner[1]):
+                keys.append(_key(*owner))  # the owner may be waiting for this very dependent
         return keys
 
     def reconcile(self, key: str) -> float | None:

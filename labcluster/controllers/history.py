@@ -61,7 +61,7 @@ def revision_hash(data: JSON, collision_count: int) -> str:
 def new_revision(parent: JSON, template: JSON, revision: int, collision_count: int) -> JSON:
     """A revision, not yet stored, that would restore the template by a strategic merge patch."""
     data = {"spec": {"template": {"metadata": {}, **template, "$patch": "replace"}}}
-    found: JSON = {
+    made: JSON = {
         "apiVersion": CONTROLLER_REVISIONS.api_version,
         "kind": CONTROLLER_REVISIONS.kind,
         "metadata": {
@@ -73,9 +73,9 @@ def new_revision(parent: JSON, template: JSON, revision: int, collision_count: i
         "revision": revision,
     }
     if annotations := parent["metadata"].get("annotations"):
-        found["metadata"]["annotations"] = dict(annotations)
-    _name_by_hash(found, parent, collision_count)
-    return found
+        made["metadata"]["annotations"] = dict(annotations)
+    _name_by_hash(made, parent, collision_count)
+    return made
 
 
 def _name_by_hash(revision: JSON, parent: JSON, collision_count: int) -> None:
@@ -92,12 +92,12 @@ def template_of(revision: JSON) -> JSON:
 
 def list_revisions(registry: Registry, parent: JSON, selector: LabelSelector) -> list[JSON]:
     """The revisions of the parent, and orphans that match its selector, oldest first."""
-    found = [
+    revisions = [
         revision
         for revision in registry.list(CONTROLLER_REVISIONS, namespace_of(parent), labels=selector)
         if (reference := controller_of(revision)) is None or reference.get("uid") == uid_of(parent)
     ]
-    return sorted(found, key=lambda r: (r["revision"], r["metadata"]["creationTimestamp"], name_of(r)))
+    return sorted(revisions, key=lambda r: (r["revision"], r["metadata"]["creationTimestamp"], name_of(r)))
 
 
 def adopt_orphans(registry: Registry, owner_resource: Resource, owner: JSON, selector: LabelSelector) -> None:

@@ -191,12 +191,12 @@ class _Decoder:
         return value
 
     def _wrong_type(self, value: Any, kind: Type, struct: str, stack: str, literal: bool = False) -> None:
-        found = go_kind(value)
-        if literal and found == "number":
-            found = f"number {json.dumps(value)}"
+        given = go_kind(value)
+        if literal and given == "number":
+            given = f"number {json.dumps(value)}"
         name = _NAMED.get(f"{struct}.{stack.rpartition('.')[2]}", kind.go_name)
         where = f"struct field {struct}.{stack}" if stack else "value"
-        self.errors.append(f"json: cannot unmarshal {found} into Go {where} of type {name}")
+        self.errors.append(f"json: cannot unmarshal {given} into Go {where} of type {name}")
 
 
 def go_kind(value: Any) -> str:
@@ -245,9 +245,9 @@ def duplicate_fields(raw: bytes) -> list[str]:
 
     def pairs(items: list[tuple[str, Any]]) -> _Pairs | JSON:
         nonlocal seen_twice
-        found = dict(items)
-        if len(found) == len(items) and not seen_twice:
-            return found
+        members = dict(items)
+        if len(members) == len(items) and not seen_twice:
+            return members
         seen_twice = True
         return _Pairs(items)
 
@@ -263,16 +263,16 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def _duplicates(value: Any, path: str) -> list[str]:
-    found: list[str] = []
+    duplicates: list[str] = []
     if isinstance(value, (dict, _Pairs)):
         seen = set()
         for key, item in value.items() if isinstance(value, dict) else value:
             inner = f"{path}.{key}" if path else key
             if key in seen:
-                found.append(f'duplicate field "{inner}"')
+                duplicates.append(f'duplicate field "{inner}"')
             seen.add(key)
-            found += _duplicates(item, inner)
+            duplicates += _duplicates(item, inner)
     elif isinstance(value, list):
         for place, item in enumerate(value):
-            found += _duplicates(item, f"{path}[{place}]")
-    return found
+            duplicates += _duplicates(item, f"{path}[{place}]")
+    return duplicates

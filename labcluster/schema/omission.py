@@ -66,8 +66,8 @@ _WRITTEN_EMPTY = {  # lists that upstream's JSON has even without content
 
 def without_empty(obj: JSON, resource: Resource) -> JSON:
     """The object of a resource, which must be in its normal form, without what `omitempty` leaves out."""
-    found: JSON = _kept(obj, type_of(resource))
-    return found
+    result: JSON = _kept(obj, type_of(resource))
+    return result
 
 
 def _kept(value: Any, kind: Type) -> Any:

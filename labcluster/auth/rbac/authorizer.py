@@ -57,14 +57,14 @@ class Authorizer:
 
     def rules_for(self, user: User, namespace: str) -> tuple[list[Rule], str]:
         """All rules that hold for the user there, and what went wrong in finding them ("" for nothing)."""
-        found: list[Rule] = []
+        rules: list[Rule] = []
         errors: list[str] = []
         for binding in self._bindings_of(user, namespace):
             try:
-                found += self.role_rules(binding["roleRef"], namespace_of(binding), _not_listed)
+                rules += self.role_rules(binding["roleRef"], namespace_of(binding), _not_listed)
             except ApiError as error:
                 errors.append(error.message)
-        return found, _aggregate(errors) if errors else ""
+        return rules, _aggregate(errors) if errors else ""
 
     def role_rules(
         self, reference: JSON, namespace: str, missing: Callable[[Resource, str], ApiError]
@@ -83,10 +83,10 @@ class Authorizer:
             by_subject = self._bindings.get(where)
             if not by_subject:
                 continue
-            found: dict[str, JSON] = {}
+            by_name: dict[str, JSON] = {}
             for subject in subjects:
-                found.update(by_subject.get(subject, {}))
-            yield from (found[name] for name in sorted(found))
+                by_name.update(by_subject.get(subject, {}))
+            yield from (by_name[name] for name in sorted(by_name))
 
     def _role_changed(self, change: Change) -> None:
         key = (change.resource, namespace_of(change.object), name_of(change.object))

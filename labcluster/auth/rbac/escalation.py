@@ -66,10 +66,10 @@ def _confirm(
     missing = uncovered(owned, rules)
     if not missing:
         return
-    told = "\n".join(sorted({str(rule) for rule in compact(missing)}))
+    lines = "\n".join(sorted({str(rule) for rule in compact(missing)}))
     why = (
         f'user "{user.name}" (groups={quoted(user.groups)}) is attempting to grant RBAC permissions '
-        f"not currently held:\n{told}"
+        f"not currently held:\n{lines}"
     )
     raise forbidden(resource, name, f"{why}; resolution errors: [{errors}]" if errors else why)
 

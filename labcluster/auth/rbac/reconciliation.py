@@ -47,17 +47,17 @@ def _mended_role(existing: JSON, expected: JSON) -> JSON:
     if "aggregationRule" not in expected:
         mended.pop("aggregationRule", None)
         return mended
-    found = (existing.get("aggregationRule") or {}).get("clusterRoleSelectors") or []
+    present = (existing.get("aggregationRule") or {}).get("clusterRoleSelectors") or []
     wanted = expected["aggregationRule"]["clusterRoleSelectors"]
-    mended["aggregationRule"] = {"clusterRoleSelectors": [*found, *(s for s in wanted if s not in found)]}
+    mended["aggregationRule"] = {"clusterRoleSelectors": [*present, *(s for s in wanted if s not in present)]}
     return mended
 
 
 def _mended_binding(existing: JSON, expected: JSON) -> JSON:
     """The binding with all subjects that are expected of it (computeReconciledRoleBinding)."""
     mended = _with_metadata(existing, expected)
-    found = existing.get("subjects") or []
-    mended["subjects"] = [*found, *(s for s in expected["subjects"] if s not in found)]
+    present = existing.get("subjects") or []
+    mended["subjects"] = [*present, *(s for s in expected["subjects"] if s not in present)]
     return mended
 
 

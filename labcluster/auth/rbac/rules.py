@@ -108,7 +108,7 @@ def compact(pieces: Iterable[Rule]) -> list[Rule]:
             others.append(piece)
         else:
             verbs.setdefault(Rule(groups=piece.groups, resources=piece.resources), []).extend(piece.verbs)
-    return others + [Rule(tuple(found), rule.groups, rule.resources) for rule, found in verbs.items()]
+    return others + [Rule(tuple(allowed), rule.groups, rule.resources) for rule, allowed in verbs.items()]
 
 
 def quoted(values: Iterable[str]) -> str:

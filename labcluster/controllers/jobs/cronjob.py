@@ -133,16 +133,16 @@ class CronJobController(Controller):
             return None
         now = self._now()
         try:
-            found = missed(cron_job, now, schedule, within_deadline=True)
+            missed_times = missed(cron_job, now, schedule, within_deadline=True)
         except ValueError as error:
             text = f"invalid schedule: {spec['schedule']} : {error}"
             self._events.event(cron_job, "Warning", "InvalidSchedule", text)
             return None
-        if found.latest is not None and found.number > TOO_MANY:
+        if missed_times.latest is not None and missed_times.number > TOO_MANY:
             text = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
             self._events.event(cron_job, "Warning", "TooManyMissedTimes", text)
-        if found.latest is not None and self._may_start(cron_job, found.latest, now):
-            self._create(cron_job, found.latest)
+        if missed_times.latest is not None and self._may_start(cron_job, missed_times.latest, now):
+            self._create(cron_job, missed_times.latest)
         return seconds_until_next(cron_job, now, schedule)
 
     def _may_start(self, cron_job: JSON, time: dt.datetime, now: dt.datetime) -> bool:
@@ -228,11 +228,11 @@ def _new_job(cron_job: JSON, time: dt.datetime) -> JSON:
     """The job of that time, not yet stored (getJobFromTemplate2)."""
     template = cron_job["spec"]["jobTemplate"]
     metadata = template.get("metadata") or {}
-    told = time.astimezone(cron.load_zone(cron_job["spec"].get("timeZone") or "")).isoformat()
+    scheduled = time.astimezone(cron.load_zone(cron_job["spec"].get("timeZone") or "")).isoformat()
     return {
         "metadata": {
             **({"labels": clone(metadata["labels"])} if metadata.get("labels") else {}),
-            "annotations": {**(metadata.get("annotations") or {}), SCHEDULED: told.replace("+00:00", "Z")},
+            "annotations": {**(metadata.get("annotations") or {}), SCHEDULED: scheduled.replace("+00:00", "Z")},
             "name": _job_name(cron_job, time),
             "namespace": namespace_of(cron_job),
             "ownerReferences": [controller_reference(cron_job)],

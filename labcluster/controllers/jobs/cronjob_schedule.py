@@ -53,8 +53,8 @@ def missed(cron_job: JSON, now: dt.datetime, schedule: Schedule, *, within_deadl
 def seconds_until_next(cron_job: JSON, now: dt.datetime, schedule: Schedule) -> float | None:
     """How long until the next time of the schedule; None when it never comes (nextScheduleTimeDuration)."""
     try:
-        found = missed(cron_job, now, schedule, within_deadline=False)
-        base = found.latest or (now if found.number else found.since)
+        missed_times = missed(cron_job, now, schedule, within_deadline=False)
+        base = missed_times.latest or (now if missed_times.number else missed_times.since)
     except ValueError:
         base = now
     time = schedule.next(base)

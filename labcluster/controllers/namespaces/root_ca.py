@@ -36,11 +36,11 @@ class RootCAController(Controller):
         namespace = self.registry.find(NAMESPACES, "", key)
         if namespace is None or is_terminating(namespace):
             return None
-        found = self.registry.find(CONFIG_MAPS, key, CONFIG_MAP)
-        if found is None:
+        published = self.registry.find(CONFIG_MAPS, key, CONFIG_MAP)
+        if published is None:
             metadata = {"namespace": key, "name": CONFIG_MAP}
             self.registry.create(CONFIG_MAPS, {"metadata": metadata, "data": dict(self._data)})
-        elif found.get("data") != self._data:
+        elif published.get("data") != self._data:
             self.registry.modify(CONFIG_MAPS, key, CONFIG_MAP, self._repair)
         return None
 

@@ -67,8 +67,8 @@ def apply_policy(registry: Registry, stateful_set: JSON, pod: JSON) -> None:
 
 def _existing_claims(registry: Registry, stateful_set: JSON, pod: JSON) -> list[JSON]:
     wanted = claims_for(stateful_set, pod)
-    found = (registry.find(PERSISTENT_VOLUME_CLAIMS, namespace_of(c), name_of(c)) for c in wanted)
-    return [claim for claim in found if claim is not None]
+    existing = (registry.find(PERSISTENT_VOLUME_CLAIMS, namespace_of(c), name_of(c)) for c in wanted)
+    return [claim for claim in existing if claim is not None]
 
 
 def _policy(stateful_set: JSON) -> tuple[str, str]:

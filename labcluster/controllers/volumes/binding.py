@@ -154,12 +154,12 @@ class VolumeBindingController(Controller):
 
     def _set_default_class(self, claim: JSON) -> bool:
         """Give a claim without any class the default one, also after the fact (RetroactiveDefaultStorageClass)."""
-        found = matching.default_class(self.registry)
-        if found is None or claim["spec"].get("storageClassName") is not None:
+        default_class = matching.default_class(self.registry)
+        if default_class is None or claim["spec"].get("storageClassName") is not None:
             return False
 
         def change(new: JSON) -> None:
-            new["spec"]["storageClassName"] = name_of(found)
+            new["spec"]["storageClassName"] = name_of(default_class)
 
         self.registry.modify(PERSISTENT_VOLUME_CLAIMS, namespace_of(claim), name_of(claim), change)
         return True
@@ -183,12 +183,12 @@ class VolumeBindingController(Controller):
 
     def _ask_provisioner(self, claim: JSON) -> JSON:
         """Name the provisioner on the claim, which is what external provisioners watch for."""
-        found = matching.storage_class(self.registry, claim)
-        if found is None:
+        storage_class = matching.storage_class(self.registry, claim)
+        if storage_class is None:
             message = f'storageclass.storage.k8s.io "{matching.class_of(claim)}" not found'
             self._events.event(claim, "Warning", "ProvisioningFailed", message)
             return claim
-        provisioner = found.get("provisioner", "")
+        provisioner = storage_class.get("provisioner", "")
         if provisioner == matching.NO_PROVISIONER:
             message = "no volume plugin matched name: " + provisioner
             self._events.event(claim, "Warning", "ProvisioningFailed", message)

@@ -49,8 +49,8 @@ def default_class(registry: Registry) -> JSON | None:
 
 def waits_for_consumer(registry: Registry, claim: JSON) -> bool:
     """Whether the claim's class binds only once a pod that uses it is scheduled."""
-    found = storage_class(registry, claim)
-    return found is not None and found.get("volumeBindingMode") == "WaitForFirstConsumer"
+    chosen = storage_class(registry, claim)
+    return chosen is not None and chosen.get("volumeBindingMode") == "WaitForFirstConsumer"
 
 
 def is_bound(claim: JSON) -> bool:

@@ -79,8 +79,8 @@ class LocalPathProvisioner(Controller):
         return matching.SELECTED_NODE in annotations or not matching.waits_for_consumer(self.registry, claim)
 
     def _provision(self, claim: JSON) -> float | None:
-        found = matching.storage_class(self.registry, claim)
-        if found is None or found.get("provisioner") != PROVISIONER:
+        storage_class = matching.storage_class(self.registry, claim)
+        if storage_class is None or storage_class.get("provisioner") != PROVISIONER:
             return None
         message = f'External provisioner is provisioning volume for claim "{key_of(claim)}"'
         self._events.event(claim, "Normal", "Provisioning", message)
@@ -91,10 +91,12 @@ class LocalPathProvisioner(Controller):
             return None
         why = _refusal(claim, chosen)
         if why:
-            message = f'failed to provision volume with StorageClass "{name_of(found)}": {why}'
+            message = f'failed to provision volume with StorageClass "{name_of(storage_class)}": {why}'
             self._events.event(claim, "Warning", "ProvisioningFailed", message)
             return RETRY
-        self.registry.create(PERSISTENT_VOLUMES, local_volume(claim, found, node or {"metadata": {"name": chosen}}))
+        self.registry.create(
+            PERSISTENT_VOLUMES, local_volume(claim, storage_class, node or {"metadata": {"name": chosen}})
+        )
         message = f"Successfully provisioned volume {volume_name(claim)}"
         self._events.event(claim, "Normal", "ProvisioningSucceeded", message)
         return None

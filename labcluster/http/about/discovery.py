@@ -76,22 +76,22 @@ def _answer(request: web.Request, document: Callable[[], JSON], content_type: st
 
 def _listed(served: ServedResources) -> Listed:
     """The resources of each group and version: groups in the order of the table, their versions the preferred first."""
-    found: Listed = {"": {}}
+    by_group: Listed = {"": {}}
     for resource in (*served.all(), COMPONENT_STATUSES, *REVIEWS):
-        found.setdefault(resource.group, {}).setdefault(resource.version, []).append(resource)
+        by_group.setdefault(resource.group, {}).setdefault(resource.version, []).append(resource)
     return {
         group: {v: sorted(versions[v], key=lambda r: r.plural) for v in sorted(versions, key=_priority)}
-        for group, versions in found.items()
+        for group, versions in by_group.items()
     }
 
 
 def _priority(version: str) -> tuple[Any, ...]:
     """v2 before v1 before v1beta1 before v1alpha1 before any other name (apimachinery util/version/helpers.go)."""
-    found = re.fullmatch(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?", version)
-    if found is None:
+    match = re.fullmatch(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?", version)
+    if match is None:
         return (1, 0, 0, 0, version)
-    stability = {None: 2, "beta": 1, "alpha": 0}[found[2]]
-    return (0, -stability, -int(found[1]), -int(found[3] or 0), version)
+    stability = {None: 2, "beta": 1, "alpha": 0}[match[2]]
+    return (0, -stability, -int(match[1]), -int(match[3] or 0), version)
 
 
 def _core_versions(listed: Listed) -> JSON:

@@ -74,10 +74,10 @@ def _element_text(element: str) -> str:
 
 def with_named_parents(paths: Iterable[Path]) -> set[Path]:
     """The paths, and the fields that lead to them (EnsureNamedFieldsAreMembers)."""
-    found = set(paths)
+    members = set(paths)
     for path in paths:
-        found.update(path[:n] for n in range(1, len(path)) if path[n - 1].startswith("f:"))
-    return found
+        members.update(path[:n] for n in range(1, len(path)) if path[n - 1].startswith("f:"))
+    return members
 
 
 def with_all_parents(paths: Iterable[Path]) -> set[Path]:

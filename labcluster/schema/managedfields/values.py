@@ -80,27 +80,27 @@ class Difference:
 
 def compare(old: JSON, new: JSON, kind: Field) -> Difference:
     """What must be added to, modified in and removed from `old` to get `new`."""
-    found = Difference()
-    _compare(old, new, kind, (), found)
-    return found
+    difference = Difference()
+    _compare(old, new, kind, (), difference)
+    return difference
 
 
-def _compare(old: Any, new: Any, kind: Field, path: Path, found: Difference) -> None:
+def _compare(old: Any, new: Any, kind: Field, path: Path, difference: Difference) -> None:
     if old == new:
         return
     before, after = children(old, kind), children(new, kind)
     if before is None or after is None:
-        found.modified.add(path)
+        difference.modified.add(path)
         return
     for element, (value, child_kind) in after.items():
         here = (*path, element)
         if element in before:
-            _compare(before[element][0], value, child_kind, here, found)
+            _compare(before[element][0], value, child_kind, here, difference)
         else:
-            found.added.update(_everything(value, child_kind, here))
+            difference.added.update(_everything(value, child_kind, here))
     for element, (value, child_kind) in before.items():
         if element not in after:
-            found.removed.update(_everything(value, child_kind, (*path, element)))
+            difference.removed.update(_everything(value, child_kind, (*path, element)))
 
 
 def _everything(value: Any, kind: Field, path: Path) -> Iterator[Path]:

@@ -312,12 +312,14 @@ class MessageField:
 @functools.cache
 def fields(message: str) -> dict[int, MessageField]:
     """The fields of a message by their numbers. Raises KeyError for a message that is not in the table."""
-    found = {}
+    by_number = {}
     for line in _MESSAGES[message].split(", "):
         number, name, kind = line.split()
         repeated, is_map, pointer = kind.startswith("[]"), kind.startswith("{}"), kind.endswith("?")
-        found[int(number)] = MessageField(name, kind.strip("[]{}?-*"), repeated, is_map, pointer, kind.endswith("*"))
-    return found
+        by_number[int(number)] = MessageField(
+            name, kind.strip("[]{}?-*"), repeated, is_map, pointer, kind.endswith("*")
+        )
+    return by_number
 
 
 def is_message(name: str) -> bool:

@@ -37,9 +37,9 @@ def _twice(value: list[Any], schema: JSON, path: str) -> list[FieldError]:
     keys = schema.get("x-kubernetes-list-map-keys") or []
     errors, seen = [], set()
     for index, item in enumerate(value):
-        found = {k: item[k] for k in keys if k in item} if kind == "map" and isinstance(item, dict) else item
-        mark = orjson.dumps(found, option=orjson.OPT_SORT_KEYS)
+        identity = {k: item[k] for k in keys if k in item} if kind == "map" and isinstance(item, dict) else item
+        mark = orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)
         if mark in seen:
-            errors.append(field.duplicate(f"{path}[{index}]", found))
+            errors.append(field.duplicate(f"{path}[{index}]", identity))
         seen.add(mark)
     return errors

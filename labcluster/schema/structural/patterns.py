@@ -47,24 +47,24 @@ def matches(pattern: str, text: str) -> bool:
 
 def find(pattern: str, text: str) -> str:
     """The first match of a pattern in a text, or "". Raises PatternError."""
-    found = _bounded(_compiled(pattern), text).search(text)
-    return str(found[0]) if found else ""
+    match = _bounded(_compiled(pattern), text).search(text)
+    return str(match[0]) if match else ""
 
 
 def find_all(pattern: str, text: str, most: int = -1) -> list[str]:
     """Every match of a pattern in a text, or the first `most` of them. Raises PatternError."""
     compiled = _compiled(pattern)
-    found: list[str] = []
+    matches: list[str] = []
     end = -1
     for match in _bounded(compiled, text).finditer(text):
-        if len(found) == most:
+        if len(matches) == most:
             break
         if match.span() == (end, end):
             continue  # nothing, where a match ends: Go leaves it out
         end = match.end()
-        found.append(match[0])
-        _bounded(compiled, text, len(found))  # each begins anew, and may look as far as the end
-    return found
+        matches.append(match[0])
+        _bounded(compiled, text, len(matches))  # each begins anew, and may look as far as the end
+    return matches
 
 
 def _bounded(compiled: re2._Regexp, text: str, times: int = 1) -> re2._Regexp:
@@ -83,8 +83,8 @@ def _compiled(pattern: str) -> re2._Regexp:
     try:
         compiled = re2._Regexp(pattern, options)  # not re2.compile, which keeps as many again
     except re2.error as error:
-        said = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error.args[0])
-        what, _, where = said.partition(": ")
+        message = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error.args[0])
+        what, _, where = message.partition(": ")
         raise PatternError(f"error parsing regexp: {_GO_WORDS.get(what, what)}: `{where or pattern}`") from error
     if any(escape[1] == "C" for escape in _ESCAPE.finditer(pattern)):  # a byte: RE2 has it, Go has not
         raise PatternError(r"error parsing regexp: invalid escape sequence: `\C`")

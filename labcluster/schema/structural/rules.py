@@ -66,11 +66,11 @@ def _definition_errors(schema: JSON, path: str, uncorrelated: str) -> Iterator[F
         for name, wanted in (("rule", "bool"), ("messageExpression", "string")):
             if rule.get(name):
                 try:
-                    found = _compiled(_source(rule, name), _type_name(schema)).return_type().name().lower()
+                    returned = _compiled(_source(rule, name), _type_name(schema)).return_type().name().lower()
                 except ValueError as error:
                     yield field.invalid(f"{where}.{name}", rule[name], f"compilation failed: {error}")
                 else:
-                    if found not in (wanted, "dyn"):
+                    if returned not in (wanted, "dyn"):
                         yield field.invalid(f"{where}.{name}", rule[name], f"must evaluate to a {wanted}")
     for name, below in (schema.get("properties") or {}).items():
         yield from _definition_errors(below, f"{path}.properties[{name}]", uncorrelated)
@@ -132,17 +132,17 @@ def _evaluated(rule: JSON, value: Any, schema: JSON, old: Any, path: str) -> Fie
     if holds != "BOOL":
         return field.invalid(where or "<nil>", kind, f"{_CODES.sub('', str(answer))} evaluating rule: {text}")
     if rule.get("messageExpression"):
-        form, said = _asked(rule, "messageExpression", schema, variables)
-        if form == "STRING" and said.strip() and "\n" not in said:
-            text = said.strip()
+        form, message = _asked(rule, "messageExpression", schema, variables)
+        if form == "STRING" and message.strip() and "\n" not in message:
+            text = message.strip()
     return _REASONS[rule.get("reason") or "FieldValueInvalid"](where or "<nil>", kind, text)
 
 
 def _asked(rule: JSON, name: str, schema: JSON, variables: JSON) -> tuple[str, Any]:
     """What an expression of a rule comes to: BOOL or STRING and the value, or ERROR and why."""
     try:
-        found = _compiled(_source(rule, name), _type_name(schema)).eval(data=variables)
-        return found.type().name(), found.value()
+        result = _compiled(_source(rule, name), _type_name(schema)).eval(data=variables)
+        return result.type().name(), result.value()
     except (ValueError, RuntimeError, ArithmeticError, TypeError, MemoryError) as error:
         return "ERROR", error
 
@@ -193,7 +193,7 @@ def escaped(name: str) -> str:
     """The name of a property as rules write it (apiserver pkg/cel/escaping.go)."""
     if _RESERVED.fullmatch(name):
         return f"__{name}__"
-    return _ESCAPES.sub(lambda found: _ESCAPED[found[0]], name)
+    return _ESCAPES.sub(lambda match: _ESCAPED[match[0]], name)
 
 
 def _type_name(schema: JSON) -> TypeName:

@@ -60,11 +60,11 @@ def _type_errors(value: Any, schema: JSON, path: str) -> list[FieldError]:
     wanted = _INT_OR_STRING if schema.get("x-kubernetes-int-or-string") else (schema.get("type"),)
     if wanted == (None,) or wanted == ("",) or (value is None and schema.get("nullable")):
         return []
-    found = type_name(value)
-    if found in wanted or (found == "integer" and "number" in wanted):
+    given = type_name(value)
+    if given in wanted or (given == "integer" and "number" in wanted):
         return []
-    text = f'{path} in body must be of type {",".join(str(w) for w in wanted)}: "{found}"'
-    error = field.invalid(path or _NO_PATH, found, text)
+    text = f'{path} in body must be of type {",".join(str(w) for w in wanted)}: "{given}"'
+    error = field.invalid(path or _NO_PATH, given, text)
     return [FieldError(error.path, TYPE_INVALID, error.text)]
 
 
@@ -158,32 +158,32 @@ def _junctor_errors(value: Any, schema: JSON, path: str, old: Any) -> list[Field
     """allOf, anyOf, oneOf and not."""
     errors: list[FieldError] = []
     if choices := schema.get("anyOf"):
-        found = [validate(value, choice, path, old) for choice in choices]
-        if all(found):
+        by_choice = [validate(value, choice, path, old) for choice in choices]
+        if all(by_choice):
             errors.append(_about(f'"{path}" must validate at least one schema (anyOf)'))
-            errors += _closest(found)
+            errors += _closest(by_choice)
     if choices := schema.get("oneOf"):
-        found = [validate(value, choice, path) for choice in choices]
-        valid = sum(not problems for problems in found)
+        by_choice = [validate(value, choice, path) for choice in choices]
+        valid = sum(not problems for problems in by_choice)
         if valid != 1:
             how_many = f"Found {valid} valid alternatives" if valid else "Found none valid"
             errors.append(_about(f'"{path}" must validate one and only one schema (oneOf). {how_many}'))
-            errors += [] if valid else _closest(found)
+            errors += [] if valid else _closest(by_choice)
     if choices := schema.get("allOf"):
-        found = [validate(value, choice, path, old) for choice in choices]
-        for problems in found:
+        by_choice = [validate(value, choice, path, old) for choice in choices]
+        for problems in by_choice:
             errors += problems
-        if any(found):
-            none = ". None validated" if all(found) else ""
+        if any(by_choice):
+            none = ". None validated" if all(by_choice) else ""
             errors.append(_about(f'"{path}" must validate all the schemas (allOf){none}'))
     if "not" in schema and not validate(value, schema["not"], path):
         errors.append(_about(f'"{path}" must not validate the schema (not)'))
     return errors
 
 
-def _closest(found: list[list[FieldError]]) -> list[FieldError]:
+def _closest(by_choice: list[list[FieldError]]) -> list[FieldError]:
     """The errors of the choice that a value misses by least."""
-    return min(found, key=lambda errors: len(errors))
+    return min(by_choice, key=lambda errors: len(errors))
 
 
 def correlated(value: list[Any], old: Any, schema: JSON) -> list[Any]:
