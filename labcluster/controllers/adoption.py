@@ -1,4 +1,4 @@
-"""Who controls what: adopting matching orphans, releasing what no longer matches (controller_ref_manager.go)."""
+"""Adopting orphans that match a selector, releasing objects that no longer do (controller_ref_manager.go)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The objects that are there before anyone asks for them: namespaces, storage class, roles, the cluster's own services.
+"""The objects that every cluster starts with: namespaces, storage class, default roles, the cluster's own Services.
 
 The API server and kubeadm make the first (pkg/controlplane/controller), kind the storage class. Safe to repeat:
 what exists is left as it is, except for endpoints that have moved and default roles that were made smaller.

@@ -113,7 +113,7 @@ class CustomResourceDefinitionController(Controller):
         return names - {None, ""}, kinds - {None, ""}
 
     def _clean_up(self, crd: JSON) -> None:
-        """Delete the objects; once none is left, let go of the definition."""
+        """Delete the objects; once none is left, remove the definition's finalizer."""
         resource = self.registry.served.named(name_of(crd))
         # One that is built in is not the definition's, nor are its objects.
         if resource is None or not resource.custom or not is_condition_true(crd, ESTABLISHED):

@@ -78,7 +78,7 @@ class DisruptionController(Controller):
         status = new["status"]
         status["observedGeneration"] = budget["metadata"]["generation"]
         try:
-            expected, desired = self._wanted(budget, pods)
+            expected, desired = self._expected(budget, pods)
         except CannotCount as error:
             text = f"Failed to calculate the number of expected pods: {error}"
             self._events.event(budget, "Warning", "CalculateExpectedPodCountFailed", text)
@@ -99,8 +99,8 @@ class DisruptionController(Controller):
         self.registry.update(POD_DISRUPTION_BUDGETS, new, subresource="status")
         return wait
 
-    def _wanted(self, budget: JSON, pods: list[JSON]) -> tuple[int, int]:
-        """How many pods there should be, and how many of them healthy. Raises CannotCount."""
+    def _expected(self, budget: JSON, pods: list[JSON]) -> tuple[int, int]:
+        """The expected pods, and how many of them must be healthy (getExpectedPodCount). Raises CannotCount."""
         spec = budget["spec"]
         at_least, at_most = spec.get("minAvailable"), spec.get("maxUnavailable")
         if at_most is not None:
@@ -159,7 +159,7 @@ class DisruptionController(Controller):
             raise CannotCount(str(error)) from error
 
     def _disrupted(self, budget: JSON, pods: list[JSON]) -> tuple[dict[str, str], float | None]:
-        """The evictions that were granted and not seen yet, and the seconds until the first of them lapses."""
+        """Granted evictions whose pods are not terminating yet, and the seconds until the first of them lapses."""
         granted: dict[str, str] = budget["status"].get("disruptedPods") or {}
         pending: dict[str, str] = {}
         waits: list[float] = []

@@ -1,19 +1,18 @@
 """ControllerRevisions: numbered snapshots of a template (pkg/controller/history/controller_history.go).
 
-A revision's name ends in a hash of its data, so the same template has the same name everywhere.
+A revision's name ends in a hash of its data, so the same template has the same name in every cluster.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from functools import lru_cache
 from typing import Any
 
 from labcluster.api.errors import ApiError
+from labcluster.api.generated_names import fnv1_32, fnv1a_32, safe_encode
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, uid_of
 from labcluster.api.owners import controller_of, controller_reference
-from labcluster.api.random_names import SAFE_ALPHABET
 from labcluster.api.resources import CONTROLLER_REVISIONS, Resource
 from labcluster.api.selectors import LabelSelector
 from labcluster.controllers import adoption
@@ -21,30 +20,7 @@ from labcluster.storage.registry import Registry
 
 HASH_LABEL = "controller.kubernetes.io/hash"
 _HASH_LABELS = {"DaemonSet": "controller-revision-hash"}  # its pods and its revisions have the same label
-_FNV_OFFSET, _FNV_PRIME = 0x811C9DC5, 0x01000193
 _HTML_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
-
-
-@lru_cache(maxsize=128)
-def fnv1_32(data: bytes) -> int:
-    """The 32-bit FNV-1 hash (multiply, then xor)."""
-    value = _FNV_OFFSET
-    for byte in data:
-        value = (value * _FNV_PRIME & 0xFFFFFFFF) ^ byte
-    return value
-
-
-def fnv1a_32(data: bytes) -> int:
-    """The 32-bit FNV-1a hash (xor, then multiply)."""
-    value = _FNV_OFFSET
-    for byte in data:
-        value = (value ^ byte) * _FNV_PRIME & 0xFFFFFFFF
-    return value
-
-
-def safe_encode(text: str) -> str:
-    """Replace each character by one of an alphabet that spells no words (apimachinery's rand.SafeEncodeString)."""
-    return "".join(SAFE_ALPHABET[byte % len(SAFE_ALPHABET)] for byte in text.encode())
 
 
 def canonical_json(value: Any) -> bytes:

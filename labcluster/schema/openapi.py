@@ -15,7 +15,7 @@ from labcluster.api.resources import COMPONENT_STATUSES, Resource, ServedResourc
 from labcluster.schema.definitions import definition_name, definitions, json_type, references
 from labcluster.schema.structural.resource import CustomResource
 
-_FORM = 3  # raise it when the documents change in form, so that clients forget the ones they keep
+_FORM = 3  # raise it when the documents change in form, so that clients drop their cached ones
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _SCALE = Resource("autoscaling", "v1", "scales", "Scale")

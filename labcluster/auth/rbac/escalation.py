@@ -1,4 +1,4 @@
-"""Nobody gives away what is not theirs: the check of writes to roles and bindings.
+"""Privilege escalation prevention: nobody grants rights in a role or binding that they do not have.
 
 Upstream: the policybased storages below pkg/registry/rbac, with escalation_check.go and validation/rule.go.
 """
@@ -75,7 +75,7 @@ def _confirm(
 
 
 def _without_garbage_fields(obj: JSON) -> JSON:
-    """The object without what the garbage collector changes to let it go (IsOnlyMutatingGCFields)."""
+    """The object without the fields that garbage collection changes (IsOnlyMutatingGCFields)."""
     dropped = ("ownerReferences", "finalizers", "resourceVersion", "managedFields")
     metadata = {key: value for key, value in obj["metadata"].items() if key not in dropped}
     return {**obj, "metadata": metadata}

@@ -77,7 +77,7 @@ def _replacing(nodes: Mapping[str, _Pair | None], limit: int, is_available: Call
             if is_available(old):
                 candidates.append(old)
                 continue
-            broken.append(old)  # there is nothing to lose
+            broken.append(old)  # it counts as missing already
         elif old is None and new is not None and is_available(new):
             continue
         missing += 1
@@ -100,7 +100,7 @@ def _surging(
         serving = old if old is not None else new
         available += serving is not None and is_available(serving)
         if old is None:
-            continue  # what is missing there has been made before
+            continue  # a missing pod has been created before
         if new is not None:
             if is_available(new):
                 result.delete.append(old)

@@ -45,7 +45,7 @@ class DeploymentController(Controller):
         return [f"{namespace}/{above['name']}"] if deployment is not None and not is_rolling(deployment) else []
 
     def reconcile(self, key: str) -> float | None:
-        """One step of the rollout, and the status."""
+        """One step of the rollout, and the status (syncDeployment)."""
         deployment = self.registry.find(DEPLOYMENTS, *split_key(key))
         if deployment is None:
             return None
@@ -61,7 +61,7 @@ class DeploymentController(Controller):
         if is_terminating(deployment):
             rollout.sync_status()
             return None
-        rollout.note_pause()
+        rollout.check_paused()
         if deployment["spec"].get("paused") or rollout.is_scaling():
             rollout.sync_scale()
             return None

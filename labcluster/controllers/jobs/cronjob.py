@@ -37,7 +37,7 @@ class CronJobController(Controller):
     name: ClassVar[str] = "cronjob-controller"
 
     def __init__(self, registry: Registry, now: Callable[[], dt.datetime] = _utc_now) -> None:
-        """Prepare to run on the registry; `now` is the time in UTC."""
+        """`now` is the time in UTC."""
         super().__init__(registry)
         self._events = EventRecorder(registry, self.name)
         self._now = now
@@ -50,7 +50,7 @@ class CronJobController(Controller):
         }
 
     def _on_cron_job(self, change: Change) -> list[str]:
-        """At once; but a schedule that has changed counts from its next time on."""
+        """Reconcile at once, but after a change of the schedule at its next time (updateCronJob)."""
         new, old = change.object, change.old
         if change.type == "DELETED" or old is None or _same_schedule(new, old):
             return self.own_key(change)
@@ -64,7 +64,7 @@ class CronJobController(Controller):
         return []
 
     def reconcile(self, key: str) -> float | None:
-        """Remove old jobs, note what has become of the active ones, and start what is due."""
+        """Delete old jobs, bring the list of active ones up to date, and create the job that is due."""
         cron_job = self.registry.find(CRON_JOBS, *split_key(key))
         if cron_job is None:
             return None
@@ -73,12 +73,12 @@ class CronJobController(Controller):
         jobs = sorted((job for job in owned if is_controlled_by(job, new)), key=name_of)
         try:
             self._remove_old(new, jobs)
-            self._note_active(new, jobs)
+            self._update_active(new, jobs)
             return None if is_terminating(new) else self._start(new)
         finally:
             self._write_status(cron_job, new)
 
-    # ------------------------------------------------------------ what has become of the jobs
+    # ------------------------------------------------------------------ the jobs there are
 
     def _remove_old(self, cron_job: JSON, jobs: Sequence[JSON]) -> None:
         """Delete the oldest finished jobs beyond the limits (cleanupFinishedJobs)."""
@@ -87,7 +87,7 @@ class CronJobController(Controller):
             for job in finished[: max(len(finished) - cron_job["spec"][limit], 0)]:
                 self._delete(cron_job, job)
 
-    def _note_active(self, cron_job: JSON, jobs: Sequence[JSON]) -> None:
+    def _update_active(self, cron_job: JSON, jobs: Sequence[JSON]) -> None:
         """Bring status.active and lastSuccessfulTime up to date, in place."""
         status = cron_job["status"]
         for job in jobs:
@@ -112,7 +112,7 @@ class CronJobController(Controller):
                 self._events.event(cron_job, "Normal", "MissingJob", f"Active job went missing: {each['name']}")
                 _forget(cron_job, each["uid"])
 
-    # ------------------------------------------------------------ what is due
+    # ------------------------------------------------------------------ the job that is due
 
     def _start(self, cron_job: JSON) -> float | None:
         """Start the job that is due, if one is; returns the seconds until the next time (syncCronJob)."""

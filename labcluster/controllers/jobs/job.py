@@ -1,7 +1,8 @@
 """The Job controller (pkg/controller/job/job_controller.go).
 
-A finished pod is counted exactly once, whatever happens in between: its uid goes into status.uncountedTerminatedPods,
-then its finalizer goes, then the uid becomes a number. Pods are not adopted: a job knows those that it made.
+A finished pod is counted exactly once, even if the cluster is killed meanwhile: its uid is written to
+status.uncountedTerminatedPods, then its finalizer is removed, then the counters grow and the uid goes. Pods are not
+adopted: a job owns those that it has created.
 """
 
 from __future__ import annotations
@@ -54,9 +55,9 @@ class JobController(Controller):
         return [f"{namespace_of(change.object)}/{owner['name']}"] if owner and is_ours else []
 
     def reconcile(self, key: str) -> float | None:
-        """Count what has ended, start what is missing, and say when the job is done."""
+        """Count the pods that have ended, create those that are missing, and write the status (syncJob)."""
         job = self.registry.find(JOBS, *split_key(key))
-        self._release_strays(key, job)
+        self._release_orphans(key, job)
         if job is None or is_finished(job):
             if job is not None:
                 self._failures.pop(uid_of(job), None)
@@ -68,11 +69,11 @@ class JobController(Controller):
         suspended = job["spec"]["suspend"] and not is_terminating(job)
         if not suspended and "startTime" not in status:
             status["startTime"] = now()
-        self._remember_failures(job, counts)
-        verdict = self._verdict(new, counts)
+        self._update_backoff(job, counts)
+        ending = self._ending(new, counts)
         wait: float | None = None
-        if verdict:
-            kind, reason, message = verdict
+        if ending:
+            kind, reason, message = ending
             set_job_condition(new, kind, "True", reason, message)
             self._pod_control.delete(job, counts.active)
         elif suspended:
@@ -80,17 +81,17 @@ class JobController(Controller):
         elif not is_terminating(job):
             wait = self._manage(job, counts)
         counts = count(job, pods := self._pods(job))
-        if not verdict:
+        if not ending:
             self._set_suspended(new, suspended)
         self._store(new, pods, counts)
-        return wait if verdict else _earlier(wait, self._until_deadline(new))
+        return wait if ending else _earlier(wait, self._until_deadline(new))
 
     def _pods(self, job: JSON) -> list[JSON]:
         owned = [obj for resource, obj in self.registry.dependents(uid_of(job)) if resource == PODS]
         return sorted((pod for pod in owned if is_controlled_by(pod, job)), key=name_of)
 
-    def _release_strays(self, key: str, job: JSON | None) -> None:
-        """Take the finalizer from pods whose job is gone or has finished: nobody counts them any more."""
+    def _release_orphans(self, key: str, job: JSON | None) -> None:
+        """Remove the finalizer from pods whose job is gone or has finished, which nobody will count (syncOrphanPod)."""
         namespace, name = split_key(key)
         keeper = uid_of(job) if job is not None and not is_finished(job) else None
         for pod in self.registry.list(PODS, namespace):
@@ -107,7 +108,7 @@ class JobController(Controller):
 
         self.registry.modify(PODS, namespace_of(pod), name_of(pod), change)
 
-    def _verdict(self, job: JSON, counts: PodCounts) -> tuple[str, str, str] | None:
+    def _ending(self, job: JSON, counts: PodCounts) -> tuple[str, str, str] | None:
         """The condition that ends the job, its reason and message; None while it goes on."""
         for kind in ("FailureTarget", "SuccessCriteriaMet"):
             if is_condition_true(job, kind):
@@ -157,7 +158,7 @@ class JobController(Controller):
         pod["metadata"].setdefault("finalizers", []).append(TRACKING)
         self._pod_control.create(job, pod)
 
-    def _remember_failures(self, job: JSON, counts: PodCounts) -> None:
+    def _update_backoff(self, job: JSON, counts: PodCounts) -> None:
         if counts.new_failed:
             failures = self._failures.get(uid_of(job), (0, 0.0))[0]
             self._failures[uid_of(job)] = (failures + len(counts.new_failed), asyncio.get_running_loop().time())

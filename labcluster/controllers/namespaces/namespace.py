@@ -36,7 +36,7 @@ class NamespaceController(Controller):
         return [name_of(namespace)] if namespace is not None and is_terminating(namespace) else []
 
     def reconcile(self, key: str) -> float | None:
-        """Delete the content of a terminating namespace, as far as it goes now."""
+        """Delete the content of a terminating namespace, as far as finalizers allow now."""
         namespace = self.registry.find(NAMESPACES, "", key)
         if namespace is None or not is_terminating(namespace):
             return None

@@ -1,4 +1,4 @@
-"""Keeps the taints of nodes in step with their state (pkg/controller/nodelifecycle/node_lifecycle_controller.go).
+"""Taints nodes by their conditions (pkg/controller/nodelifecycle/node_lifecycle_controller.go).
 
 Cordoned: node.kubernetes.io/unschedulable. Not ready: node.kubernetes.io/not-ready, unknown: unreachable. The
 NoExecute twins of the last two, and the evictions that follow from them, are not made: the nodes of this

@@ -19,7 +19,7 @@ from labcluster.controllers.controller import Controller
 from labcluster.storage.registry import Change, DeleteOptions, Registry
 
 QUARANTINE = 40.0  # seconds that a node must be missing before its pods are removed
-PERIOD = 20.0  # seconds after which upstream has looked at all pods: so long one that is held stays as it was
+PERIOD = 20.0  # seconds between two rounds of upstream's collector, and the delay before a pod without node is removed
 
 
 class PodGarbageCollector(Controller):

@@ -28,7 +28,7 @@ def is_running_and_available(pod: JSON, min_ready_seconds: int) -> bool:
 
 
 def is_unavailable(pod: JSON, min_ready_seconds: int) -> bool:
-    """Whether the pod is not available, or about to go."""
+    """Whether the pod is not available, or terminating."""
     return is_terminating(pod) or not is_running_and_available(pod, min_ready_seconds)
 
 

@@ -1,4 +1,4 @@
-"""One step of a StatefulSet towards its wanted state (statefulset/stateful_set_control.go, updateStatefulSet).
+"""One step of a StatefulSet towards its desired state (statefulset/stateful_set_control.go, updateStatefulSet).
 
 First the wanted replicas in ascending order, then the condemned pods in descending order, then the rolling
 update. With podManagementPolicy OrderedReady a step ends at the first pod that has to be waited for.
@@ -101,10 +101,10 @@ class Step:
         return True
 
     def _settle(self, pod: JSON) -> bool:
-        """Create, recreate or repair a wanted pod. False when it has to be waited for."""
+        """Create, recreate or repair a pod (processReplica). False when it has to be waited for."""
         if is_pod_finished(pod):
             # Succeeded as well as Failed: a pod that was stopped with its node may end either way. The next one is
-            # made when this one is gone.
+            # created when this one is gone.
             if not is_terminating(pod):
                 self._control.delete(pod)
             return False
@@ -125,7 +125,7 @@ class Step:
         return True
 
     def _condemn(self, pod: JSON, first_unavailable: JSON | None) -> bool:
-        """Delete a pod that is out of range. False when it, or another one, has to be waited for."""
+        """Delete a condemned pod (processCondemned). False when it, or another one, has to be waited for."""
         if is_terminating(pod):
             return not self._ordered
         available = status.is_running_and_available(pod, self._min_ready)

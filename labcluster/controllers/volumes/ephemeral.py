@@ -1,4 +1,4 @@
-"""Makes the claims of generic ephemeral volumes (pkg/controller/volume/ephemeral/controller.go).
+"""Creates the claims of generic ephemeral volumes (pkg/controller/volume/ephemeral/controller.go).
 
 The claim `<pod>-<volume>` belongs to its pod: garbage collection removes it once the pod is gone.
 """
@@ -30,7 +30,7 @@ class EphemeralVolumeController(Controller):
         self._events = EventRecorder(registry, "ephemeral_volume")
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
-        """New pods with such volumes, and claims that go while their pod stays."""
+        """New pods with such volumes, and claims that are deleted while their pod stays."""
         return {PODS: self._on_pod, PERSISTENT_VOLUME_CLAIMS: self._on_claim}
 
     @staticmethod
@@ -44,7 +44,7 @@ class EphemeralVolumeController(Controller):
         return [key_of(pod) for pod in pods if _ephemeral(pod) and name_of(change.object) in claims_of(pod)]
 
     def reconcile(self, key: str) -> float | None:
-        """Make what claims are missing. Raises ApiError when one cannot be made, or is another's."""
+        """Create the missing claims. Raises ApiError when one cannot be created, or belongs to another owner."""
         pod = self.registry.find(PODS, *split_key(key))
         if pod is None or is_terminating(pod):
             return None

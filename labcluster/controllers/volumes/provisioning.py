@@ -39,7 +39,7 @@ RemoveVolume = Callable[[str, str], None]
 
 
 def _keep(node: str, path: str) -> None:
-    """Removes nothing: for tests, and until a node layer is there."""
+    """Remove nothing: for tests without nodes."""
 
 
 class LocalPathProvisioner(Controller):

@@ -1,6 +1,6 @@
 """Acting as someone else: the headers Impersonate-User, -Group, -Uid and -Extra-* (kubectl --as, --as-group, --as-uid).
 
-Each thing that is taken on has to be allowed by the verb `impersonate`. Upstream: apiserver
+Each attribute that is impersonated has to be allowed by the verb `impersonate`. Upstream: apiserver
 pkg/endpoints/filters/impersonation/impersonation.go.
 """
 

@@ -28,13 +28,13 @@ def encode(paths: Iterable[Path]) -> JSON:
         for element in path:
             node = node.setdefault(element, {})
         node[_SELF] = {}
-    return _without_lone_marks(root)
+    return _without_redundant_self(root)
 
 
-def _without_lone_marks(node: JSON) -> JSON:
+def _without_redundant_self(node: JSON) -> JSON:
     if len(node) == 1 and _SELF in node:
         return {}
-    return {k: v if k == _SELF else _without_lone_marks(v) for k, v in node.items()}
+    return {k: v if k == _SELF else _without_redundant_self(v) for k, v in node.items()}
 
 
 def decode(fields: JSON) -> Paths:

@@ -1,7 +1,7 @@
-"""Walks over typed objects: which fields one has, how two differ, merging one into another, taking fields away.
+"""Walks over typed objects: the fields that one sets, the difference of two, merging, removing fields.
 
-What a step is depends on the schema: structs and maps are walked by name, lists by their keys or values where the
-schema says so, and everything else is one leaf. Upstream: structured-merge-diff typed/{tofieldset,compare,merge,
+The schema says how to walk: structs and maps by name, lists by their keys or values where they are maps or sets; all
+else is a leaf. Upstream: structured-merge-diff typed/{tofieldset,compare,merge,
 remove}.go.
 """
 
@@ -20,7 +20,7 @@ from labcluster.schema.managedfields.sets import Path, Paths
 
 # Keys of list items that may be left out: the schemas that are published with the package have lost these defaults.
 _KEY_DEFAULTS = {"protocol": "TCP", "name": ""}
-# Structs that Go always writes, empty or not: they are never new, and so never owned for themselves.
+# Structs that Go always writes, empty or not: they are never added, and so never owned themselves.
 _ALWAYS_THERE = frozenset(
     ("f:metadata", "f:spec", "f:status", "f:template", "f:strategy", "f:updateStrategy", "f:containers", "f:resources")
 )

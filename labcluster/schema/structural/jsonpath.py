@@ -21,11 +21,11 @@ _MOST_VISITS = 10_000  # of values, for one path: ..*..*..* visits the cube of w
 
 
 class TooManyVisits(Exception):
-    """The path leads to more values than are looked at."""
+    """The path visits more values than are allowed."""
 
 
 class _Visits:
-    """The values that one search has looked at."""
+    """How many more values one search may visit."""
 
     def __init__(self) -> None:
         self.left = _MOST_VISITS
@@ -38,7 +38,7 @@ class _Visits:
 
 Step = Callable[[Any, _Visits], Iterator[Any]]
 
-# What it has taken it does not give back (*+): many spaces must not cost their square.
+# Possessive quantifiers (*+): with backtracking, many spaces would take quadratic time.
 _STEP = re.compile(
     r"\.\.(?P<deep>[\w-]+|\*)"
     r"|\.?\[\s*+(?P<quote>['\"])(?P<quoted>.*?)(?P=quote)\s*+\]"

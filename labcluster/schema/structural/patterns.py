@@ -1,8 +1,7 @@
-r"""Patterns of schemas and rules: the language of Go's regexp, in time that grows with the text and no faster.
+r"""Patterns of schemas and rules: the syntax of Go's regexp, in linear time.
 
-It is RE2's language as well, which Go's package follows (github.com/google/re2/wiki/Syntax): `$` is the very end of
-the text, classes such as `\d` are about ASCII, nothing looks around or back. The library is loaded with the first
-pattern: most clusters have none.
+It is RE2's syntax (github.com/google/re2/wiki/Syntax): `$` is the very end of the text, classes such as `\d` are ASCII,
+there are no lookarounds and no backreferences. The library is loaded with the first pattern: most clusters have none.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 # A text of so many bytes times a pattern of so many instructions: half a second to a second at the worst.
 _MOST_STEPS = 100_000_000
-# RE2's words for what is wrong, and Go's (regexp/syntax/parse.go).
+# RE2's texts of errors, and Go's (regexp/syntax/parse.go).
 _GO_WORDS = {
     "missing )": "missing closing )",
     "missing ]": "missing closing ]",
@@ -60,10 +59,10 @@ def find_all(pattern: str, text: str, most: int = -1) -> list[str]:
         if len(matches) == most:
             break
         if match.span() == (end, end):
-            continue  # nothing, where a match ends: Go leaves it out
+            continue  # an empty match at the end of another: Go leaves it out
         end = match.end()
         matches.append(match[0])
-        _bounded(compiled, text, len(matches))  # each begins anew, and may look as far as the end
+        _bounded(compiled, text, len(matches))  # each search may run to the end of the text
     return matches
 
 

@@ -1,8 +1,8 @@
-"""Values held to a schema, with the texts of kube-openapi (pkg/validation/{errors/schema.go,validate/*.go}).
+"""Validation of values against a schema, with the texts of kube-openapi (pkg/validation/{errors,validate}).
 
 How the API server words them: apiextensions-apiserver pkg/apiserver/validation/validation.go (ValidateCustomResource).
-What an update leaves as it was is not checked again (ratcheting.go): a schema that has become stricter does not stand
-in the way of changes elsewhere.
+What an update leaves unchanged is not validated again (ratcheting.go), so a schema that has become stricter does not
+prevent changes elsewhere.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
+from labcluster.api.json_values import equal
 from labcluster.api.objects import JSON
 from labcluster.schema.structural import formats, patterns
 
@@ -24,7 +25,7 @@ _NO_PATH = "<nil>"  # as Go prints the path of an error about the whole
 
 def validate(value: Any, schema: JSON, path: str = "", old: Any = MISSING) -> list[FieldError]:
     """What is wrong with a value. `old` is what it replaces, if it replaces something."""
-    if old is not MISSING and _equal(value, old):
+    if old is not MISSING and equal(value, old):
         return []
     errors = _type_errors(value, schema, path)
     if value is None:
@@ -70,7 +71,7 @@ def _type_errors(value: Any, schema: JSON, path: str) -> list[FieldError]:
 
 def _enum_errors(value: Any, schema: JSON, path: str) -> list[FieldError]:
     choices = schema.get("enum")
-    if not choices or any(_equal(value, choice) for choice in choices) or (value is None and schema.get("nullable")):
+    if not choices or any(equal(value, choice) for choice in choices) or (value is None and schema.get("nullable")):
         return []
     return [field.not_supported(path, value, choices)]
 
@@ -182,12 +183,12 @@ def _junctor_errors(value: Any, schema: JSON, path: str, old: Any) -> list[Field
 
 
 def _closest(by_choice: list[list[FieldError]]) -> list[FieldError]:
-    """The errors of the choice that a value misses by least."""
+    """The errors of the alternative that has the fewest."""
     return min(by_choice, key=lambda errors: len(errors))
 
 
 def correlated(value: list[Any], old: Any, schema: JSON) -> list[Any]:
-    """For each item of a list the item that it replaces: known of a list with keys only, else MISSING."""
+    """For each item of a list the item that it replaces: MISSING unless the list is a map with keys."""
     keys = schema.get("x-kubernetes-list-map-keys")
     if not isinstance(old, list) or schema.get("x-kubernetes-list-type") != "map" or not keys:
         return [MISSING] * len(value)
@@ -209,12 +210,3 @@ def _about(text: str) -> FieldError:
 
 def _number(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else repr(value)
-
-
-def _equal(a: Any, b: Any) -> bool:
-    """Equality of JSON values; True is not 1."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_equal(v, b[k]) for k, v in a.items())
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(_equal, a, b))
-    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
