@@ -7,42 +7,22 @@ update. With podManagementPolicy OrderedReady a step ends at the first pod that 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
 from labcluster.api.conditions import is_pod_finished
 from labcluster.api.objects import JSON, is_terminating, name_of
 from labcluster.controllers import history
 from labcluster.controllers.statefulset import status
 from labcluster.controllers.statefulset.identity import new_pod, ordinal_of, ordinals_of, revision_of
+from labcluster.controllers.statefulset.pods import StatefulPodControl
 from labcluster.controllers.workload_pods import slow_start_batch
-
-
-class Control(Protocol):
-    """The writes that a step makes; each may raise ApiError."""
-
-    def has_stale_claim(self, pod: JSON) -> bool:
-        """Whether a claim still goes with a former pod of that name."""
-
-    def create(self, pod: JSON) -> None:
-        """Create the pod, its claims first."""
-
-    def create_missing_claims(self, pod: JSON) -> None:
-        """Create the claims that a pending pod lacks."""
-
-    def repair(self, pod: JSON) -> None:
-        """Restore what the pod must have."""
-
-    def repair_claims(self, pod: JSON) -> None:
-        """Restore the owners of a condemned pod's claims."""
-
-    def delete(self, pod: JSON) -> None:
-        """Ask for the pod's deletion."""
 
 
 class Step:
     """One pass over a set's pods. `run` acts; `counters` then hold what the status should say."""
 
-    def __init__(self, stateful_set: JSON, pods: Sequence[JSON], current: JSON, update: JSON, control: Control) -> None:
+    def __init__(
+        self, stateful_set: JSON, pods: Sequence[JSON], current: JSON, update: JSON, control: StatefulPodControl
+    ) -> None:
         """`current` and `update` are ControllerRevisions."""
         spec = stateful_set["spec"]
         self._set = stateful_set
