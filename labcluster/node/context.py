@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labcluster.api.generated_names import random_suffix
 from labcluster.api.objects import JSON, name_of, namespace_of, uid_of
-from labcluster.api.random_names import random_suffix
 from labcluster.node.images.pull import ImagePuller
 from labcluster.node.pods.backoff import Backoff
 from labcluster.node.pods.environment import Placement

@@ -12,8 +12,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from labcluster.api.generated_names import random_suffix
 from labcluster.api.objects import JSON, namespace_of
-from labcluster.api.random_names import random_suffix
 from labcluster.api.resources import CONFIG_MAPS, SECRETS
 from labcluster.node.pods.environment import ConfigError, Placement, data_of, field_value, resource_value
 
