@@ -11,7 +11,6 @@ shuffles a record set when it writes it).
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
 
 import dns.edns
 import dns.flags
@@ -23,9 +22,7 @@ from labcluster import settings
 from labcluster.network.cluster_dns import ClusterZone
 from labcluster.network.nameserver import NameServer, response_to
 from labcluster.network.service_index import ServiceIndex
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 
 class ClusterDNS:

@@ -25,16 +25,14 @@ import random
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from labcluster import settings
 from labcluster.api import resources
 from labcluster.network.forwarding import Address, Connection, Forwarder, TCPForwarder, UDPForwarder
 from labcluster.network.service_index import Endpoint, Port, Service, ServiceIndex, ServiceKey
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 log = logging.getLogger(__name__)
 

@@ -34,7 +34,7 @@ from labcluster.http.streams.remote_streams import (
     SpdyRemote,
 )
 from labcluster.http.streams.spdy import SpdyError
-from labcluster.http.subresources.containers import all_containers, choose, default_container
+from labcluster.http.subresources.container_choice import all_containers, choose, default_container
 from labcluster.http.verbs.reading import namespace
 
 _LARGEST_MESSAGE = 16 << 20  # bytes; clients send stdin in pieces of some 32 KiB

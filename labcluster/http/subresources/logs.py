@@ -20,7 +20,7 @@ from labcluster.api.times import parse_time
 from labcluster.http.call import Call
 from labcluster.http.messages.options import boolean, integer, invalid_options
 from labcluster.http.messages.responses import headers, internal_error
-from labcluster.http.subresources.containers import all_containers, choose, default_container
+from labcluster.http.subresources.container_choice import all_containers, choose, default_container
 from labcluster.http.verbs.reading import namespace
 
 _HEADERS_AFTER = 0.05  # seconds of silence after which a follower gets the headers, so that it knows it is heard

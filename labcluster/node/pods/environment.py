@@ -7,15 +7,11 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from labcluster.api.objects import JSON, annotations_of, labels_of, name_of, namespace_of, uid_of
 from labcluster.api.quantities import parse
-from labcluster.api.resources import CONFIG_MAPS, SECRETS, SERVICES
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Registry
+from labcluster.api.resources import CONFIG_MAPS, SECRETS, SERVICES, Resource
+from labcluster.storage.registry import Registry
 
 _REFERENCE = re.compile(r"\$(\$|\([^()]*\))?")
 _SUBSCRIPT = re.compile(r"^metadata\.(labels|annotations)\['(.+)'\]$")

@@ -10,16 +10,12 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from labcluster.api.objects import JSON, namespace_of
 from labcluster.api.random_names import random_suffix
-from labcluster.api.resources import CONFIG_MAPS, SECRETS
+from labcluster.api.resources import CONFIG_MAPS, SECRETS, Resource
 from labcluster.node.pods.environment import ConfigError, Placement, data_of, field_value, resource_value
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 Files = dict[str, tuple[bytes, int]]  # relative path -> content and mode
 # Makes a token: (pod, audience, seconds it is valid) -> the signed token.

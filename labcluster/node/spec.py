@@ -1,4 +1,4 @@
-"""What a container is made of, and how it ended: the plain data that the parts of the node runtime exchange."""
+"""Images, containers and how they ended: the plain data that kubelet and container runtime exchange, as in the CRI."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import datetime as dt
 from dataclasses import dataclass, field
 from pathlib import Path
 
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # of images, as docker build sets it
+
 
 class StartError(Exception):
-    """A container or a program in it could not be started; the text is as containerd and runc word it."""
+    """A sandbox, a container or a program in it could not be started; the text is as containerd and runc word it."""
 
 
 @dataclass(frozen=True)
