@@ -79,13 +79,13 @@ class Container:
         return ExitStatus(code, code - 128 if 128 < code <= 192 else 0, finished)
 
     async def wait(self) -> ExitStatus:
-        """Wait for the end, and until the log is complete. May be awaited by several."""
+        """Wait for the exit, and until the log is complete. May be awaited by several."""
         assert self._ended
         return await asyncio.shield(self._ended)
 
     @property
     def running(self) -> bool:
-        """Whether it has not been seen to end."""
+        """Whether it has not ended, as far as the daemon has noticed."""
         return self._pidfd >= 0
 
     @property

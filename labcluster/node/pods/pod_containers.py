@@ -92,7 +92,7 @@ class PodContainers:
     def refuse(self, why: str) -> None:
         """Let all containers wait: the pod asks for what the node does not serve."""
         for name, state in self.states.items():
-            state.wait("CreateContainerConfigError", why)
+            state.set_waiting("CreateContainerConfigError", why)
             self._events[name]("Warning", "Failed", f"Error: {why}")
 
     def forget_backoff(self) -> None:
@@ -152,7 +152,7 @@ class PodContainers:
         except (ImageWait, ContainerWait) as wait:
             text = wait.message if isinstance(wait, ContainerWait) else wait.reason
             self._events[name]("Warning", "Failed", f"Error: {text}")
-            state.wait(wait.reason, wait.message)
+            state.set_waiting(wait.reason, wait.message)
             self._retry_at[name] = time.monotonic() + wait.retry_after
             return [wait.retry_after]
         return []
@@ -168,7 +168,7 @@ class PodContainers:
             where = pod_text(self._pod)
             self._events[name]("Warning", "BackOff", f"Back-off restarting failed container {name} in pod {where}")
             delay = go_duration(restarts.seconds(key))
-            state.wait("CrashLoopBackOff", f"back-off {delay} restarting failed container={name} pod={where}")
+            state.set_waiting("CrashLoopBackOff", f"back-off {delay} restarting failed container={name} pod={where}")
         return left
 
     async def _start(self, sandbox: Sandbox, spec: JSON, state: ContainerState) -> None:
@@ -186,7 +186,7 @@ class PodContainers:
             event("Normal", "Created", "Container created")
             event("Warning", "Failed", f"Error: {error}")
             state.restart_count = count
-            state.end(128, "StartError", now(), str(error))
+            state.set_terminated(128, "StartError", now(), str(error))
             self._finished_at[name] = self._context.restarts.now()
             self._wake()
             return
@@ -194,7 +194,7 @@ class PodContainers:
         event("Normal", "Started", "Container started")
         self._retry_at.pop(name, None)
         state.restart_count = count
-        state.run(f"bubblewrap://{container.id}", container.started_at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+        state.set_running(f"bubblewrap://{container.id}", container.started_at.strftime("%Y-%m-%dT%H:%M:%SZ"))
         instance = ContainerInstance(
             spec,
             container,
@@ -287,7 +287,7 @@ class PodContainers:
         reason = "Completed" if status.code == 0 else "Error"
         path = self._context.log_path(self._pod, name, state.restart_count)
         message = termination_message(self._context.pod_directory(self._pod), spec, status.code, path)
-        state.end(status.code, reason, finished, message)
+        state.set_terminated(status.code, reason, finished, message)
         self._finished_at[name] = self._context.restarts.now()
         self.instances.pop(name, None)
         self._on_exit()

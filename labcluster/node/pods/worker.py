@@ -256,7 +256,7 @@ class PodWorker:
         self._event("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         for state in self._containers.states.values():
             if state.init and "terminated" in state.state:
-                state.wait("PodInitializing")
+                state.set_waiting("PodInitializing")
 
     def _placement(self) -> Placement:
         return self._context.placement(self._pod_ip)
