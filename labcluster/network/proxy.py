@@ -92,7 +92,7 @@ class ServiceProxy:
         self._stopped = False
 
     async def start(self) -> None:
-        """Follow the registry and listen for what it holds."""
+        """Follow the registry and open the listeners of its Services."""
         self._index.follow(self._registry)
         self._index.on_change(self._on_change)
         self._changed.update(self._index.services)

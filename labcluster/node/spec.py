@@ -17,7 +17,7 @@ class StartError(Exception):
 class Mount:
     """A file or directory of the host, shown in the container at `target`.
 
-    The `source` of what a ContainerSpec mounts has no links in it: where there is one, somebody has just put it there.
+    The `source` of a mount of a ContainerSpec is a path without links: one that is met later was put there by a pod.
     """
 
     source: Path
@@ -57,9 +57,9 @@ class ContainerSpec:
     gid: int = 0
     capabilities: tuple[str, ...] = ()  # of user 0 beyond the default ones, without CAP_
     read_only_root: bool = False
-    stdin: bool = False  # it gets a standard input, which those who attach write to; otherwise /dev/null
-    stdin_once: bool = False  # that input ends with the first who attached to it; otherwise never
-    tty: bool = False  # its streams are a terminal
+    stdin: bool = False  # a standard input for the clients that attach; otherwise /dev/null
+    stdin_once: bool = False  # it ends with the first client that attaches to it; otherwise never
+    tty: bool = False  # a terminal for its streams
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ class ProcessSession:
         self._close_stream(descriptor)
 
     async def write_stdin(self, data: bytes) -> None:
-        """Write to the program's input, little faster than it reads; dropped when nobody reads any more."""
+        """Write to the program's input; waits when it does not read, and drops what it can no longer read."""
         if self._stdin is not None:
             await self._stdin.write(data)
 

@@ -72,7 +72,7 @@ class LogWriter:
         self._wake()
 
     def _rotate(self) -> None:
-        """Go on in an empty file. The kubelet keeps old ones for a while, but `kubectl logs` does not show them."""
+        """Rotate: go on in an empty file. The kubelet keeps old files, but `kubectl logs` does not show them."""
         fresh = f"{self._key}.new"
         file = _open_to_append(fresh)
         os.replace(fresh, self._key)

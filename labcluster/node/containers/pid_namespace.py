@@ -65,8 +65,8 @@ class MountNamespace:
         own = os.fstat(self._descriptor)
         killed: set[int] = set()
         try:
-            # Again for those that were forked meanwhile; who has been killed forks no more. What outruns all rounds
-            # ends with the container that was joined: nothing else may wait for it.
+            # Again for those that were forked meanwhile; a process that has been killed forks no more. What survives
+            # all rounds ends with the container whose PID namespace it is in: nothing may wait for it here.
             for _ in range(_MAX_ROUNDS):
                 members = {pid for pid in _processes() if pid not in killed and _is_in(pid, own)}
                 if not members:

@@ -179,7 +179,7 @@ class Attachment:
         self._queue.put_nowait(None)
 
     async def write_stdin(self, data: bytes) -> None:
-        """Write to the container's input, little faster than it reads; dropped where there is none (any more)."""
+        """Write to the container's input; waits when it does not read, and drops what it can no longer read."""
         if self._stdin is not None:
             await self._stdin.write(data)
 

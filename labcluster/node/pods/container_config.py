@@ -62,7 +62,7 @@ def generate_container_config(
         raise ContainerWait("CreateContainerConfigError", str(error)) from error
     message = termination_message_file(directory, container)
     message.parent.mkdir(parents=True, exist_ok=True)
-    message.write_bytes(b"")  # what the last instance wrote is not this one's
+    message.write_bytes(b"")  # without what the last instance wrote
     mounted = {m.target for m in mounts}
     kubelet_files = {
         "/etc/hosts": directory / "etc-hosts",

@@ -1,4 +1,4 @@
-"""The containers of one pod: which of them is to be started, what its probe results and its end mean, how all stop.
+"""The containers of one pod: which of them to start, CrashLoopBackOff, probe results and exits, and the stop of all.
 
 The steps are those of computePodActions, doBackOff, startContainer and killContainersWithSyncResult
 (pkg/kubelet/kuberuntime/kuberuntime_manager.go, kuberuntime_container.go). When to take them is the pod worker's.
@@ -227,7 +227,7 @@ class PodContainers:
         return instance.container
 
     def _retry_ephemeral(self, target: str) -> None:
-        """A container runs: the ephemeral containers whose target it is may start."""
+        """A container runs: retry the ephemeral containers whose target it is."""
         for spec in self._pod["spec"].get("ephemeralContainers") or ():
             if spec.get("targetContainerName") == target and self._retry_at.pop(spec["name"], None) is not None:
                 self._wake()

@@ -118,7 +118,7 @@ _KEY_KINDS = {CONFIG_MAPS: "config", SECRETS: "secret"}  # in the kubelet's mess
 
 
 def _relative(path: str) -> str:
-    """A path of an item, checked once more although validation refuses what would lead outside."""
+    """The path of an item, checked again although validation refuses paths that lead outside."""
     if path.startswith("/") or ".." in Path(path).parts:
         raise VolumeError(f"invalid path: {path}")
     return path

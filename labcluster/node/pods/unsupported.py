@@ -10,7 +10,7 @@ from __future__ import annotations
 from labcluster.api.objects import JSON
 
 _POD_FIELDS = ("hostPID", "hostIPC", "runtimeClassName", "resourceClaims")
-# Over processes of the container's own user namespace; others would count over the machine, or nothing.
+# It holds over processes of the container's own user namespace; others would need privileges on the host.
 ADDABLE_CAPABILITIES = ("SYS_PTRACE",)
 _PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 

@@ -100,7 +100,7 @@ class PodVolumes:
                 volume = open_confined(descriptor, str(path.relative_to(root)))
         except OSError as error:
             raise ConfigError(f'failed to find volume "{name}": {error.strerror}: {path}') from error
-        return _close_for_path(volume)
+        return _path_and_close(volume)
 
     def _set_up(self, pod: JSON, volume: JSON, placement: Placement) -> Path:
         source = _source_of(volume)
@@ -257,11 +257,11 @@ def _sub_path(volume: Path, path: str, name: str) -> Path:
     except OSError as error:
         why = "it leads out of the volume" if error.errno == errno.EXDEV else error.strerror
         raise ConfigError(f'failed to prepare subPath for volumeMount "{name}" : {why}') from error
-    return _close_for_path(descriptor)
+    return _path_and_close(descriptor)
 
 
-def _close_for_path(descriptor: int) -> Path:
-    """Close a descriptor; the path of what it was."""
+def _path_and_close(descriptor: int) -> Path:
+    """The path of an open file or directory, which is closed."""
     try:
         return path_of(descriptor)
     finally:

@@ -28,7 +28,7 @@ async def sigterm_reaches_the_program(lab: Lab) -> None:
     container = await lab.run(
         "busybox", "sh", "-c", "trap 'echo bye; exit 3' TERM; echo up; while :; do sleep 0.05; done"
     )
-    await lab.said(container, "up")
+    await lab.wait_for_log(container, "up")
     container.signal(signal.SIGTERM)
     assert (await container.wait()).code == 3
     assert (await lab.log(container)).endswith("bye\n")
@@ -36,7 +36,7 @@ async def sigterm_reaches_the_program(lab: Lab) -> None:
 
 async def a_shell_without_a_trap_ignores_sigterm_as_pid_1(lab: Lab) -> None:
     container = await lab.run("busybox", "sh", "-c", "echo $$; while :; do read x < /dev/null; done; :")
-    await lab.said(container, "1\n")
+    await lab.wait_for_log(container, "1\n")
     container.signal(signal.SIGTERM)
     assert (await run_in(container, "true"))[0] == 0
     assert container.running

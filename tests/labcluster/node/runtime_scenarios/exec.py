@@ -14,7 +14,7 @@ async def exec_looks_for_programs_in_the_container_only(lab: Lab) -> None:
     outside.write_text("#!/bin/sh\n")
     links = f"ln -s {outside.parent} /a; ln -s /bin /b; ln -s /etc/passwd /c; echo up; sleep 100"
     container = await lab.run("busybox", "sh", "-c", links)
-    await lab.said(container, "up")
+    await lab.wait_for_log(container, "up")
     for name, why in (("/a/program", "no such file"), ("/c", "permission denied")):
         try:
             await container.exec((name,))
@@ -90,7 +90,7 @@ async def exec_ends_with_its_container(lab: Lab) -> None:
         await container.exec(["true"])
 
 
-async def a_slow_reader_stops_the_program_instead_of_refilling_the_memory(lab: Lab) -> None:
+async def a_slow_reader_stops_the_program_instead_of_filling_the_memory(lab: Lab) -> None:
     container = await lab.run("busybox", "sleep", "100")
     session = await container.exec(["sh", "-c", "head -c 20000000 /dev/zero"])
     await asyncio.sleep(0.2)

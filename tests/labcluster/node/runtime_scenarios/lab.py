@@ -69,7 +69,7 @@ class Lab:
     async def log(self, container: Container, **options) -> str:
         return b"".join([part async for part in read_log(container.spec.log_path, LogOptions(**options))]).decode()
 
-    async def said(self, container: Container, text: str) -> None:
+    async def wait_for_log(self, container: Container, text: str) -> None:
         """Wait until the container's log has a text."""
         got = b""
         async for part in read_log(container.spec.log_path, LogOptions(follow=True)):

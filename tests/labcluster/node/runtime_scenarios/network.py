@@ -9,7 +9,7 @@ from tests.labcluster.node.runtime_scenarios.lab import WORKER, WORKER2, Lab, ru
 
 async def pods_of_different_nodes_reach_each_other_by_their_own_addresses(lab: Lab) -> None:
     server = await lab.run("valkey/valkey:8", sandbox=await lab.sandbox(WORKER))
-    await lab.said(server, "Ready to accept")
+    await lab.wait_for_log(server, "Ready to accept")
     there = lab.sandboxes[-1]
     client = await lab.run("valkey/valkey:8", "sleep", "100", sandbox=await lab.sandbox(WORKER2, "client"))
     here = lab.sandboxes[-1]
@@ -48,7 +48,7 @@ async def a_pod_with_host_network_has_the_nodes_address(lab: Lab) -> None:
     sandbox = await lab.sandbox(WORKER, host_network=True)
     assert sandbox.ip == str(NODES[1].address)
     await lab.run("nginx:1.31", sandbox=sandbox)
-    await lab.said(lab.containers[-1], "start worker process")
+    await lab.wait_for_log(lab.containers[-1], "start worker process")
     reader, writer = await asyncio.open_connection(sandbox.ip, 80)
     writer.write(b"GET / HTTP/1.0\r\n\r\n")
     assert (await reader.readline()).startswith(b"HTTP/1.1 200")

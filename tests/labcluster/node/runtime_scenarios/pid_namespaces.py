@@ -21,7 +21,7 @@ async def a_debugger_sees_its_targets_processes_and_files(lab: Lab) -> None:
 
 async def a_debugger_may_signal_its_target_and_ends_with_it(lab: Lab) -> None:
     target = await lab.run("busybox", "sh", "-c", "trap 'exit 7' TERM; echo up; while :; do sleep 0.05; done")
-    await lab.said(target, "up")
+    await lab.wait_for_log(target, "up")
     debugger = await lab.run("busybox", "sleep", "100", target=target)
     assert (await run_in(debugger, "sh", "-c", "kill -TERM 1"))[0] in (0, 137)
     assert (await target.wait()).code == 7
