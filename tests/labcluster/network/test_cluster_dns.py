@@ -11,7 +11,7 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labcluster.api.objects import JSON
@@ -284,6 +284,7 @@ def test_a_name_outside_the_cluster_is_refused(zone: Zone) -> None:
 _LABEL = st.sampled_from(["redis", "redis-0", "db", "svc", "pod", "_redis", "_tcp", "*", "_", "10-1-2-3", "é", "web"])
 
 
+@settings(deadline=None)
 @given(labels=st.lists(_LABEL, max_size=7), rdtype=st.sampled_from(["A", "AAAA", "SRV", "PTR", "ANY", "NS", "DS"]))
 def test_every_name_of_the_zone_has_an_answer_or_a_soa(labels: list[str], rdtype: str) -> None:
     index = ServiceIndex()
