@@ -1,12 +1,14 @@
-"""Network namespaces held by an open descriptor, and the one thread that enters them.
+"""Linux namespaces: the system calls that make and enter them, and the thread on which that happens.
 
-A namespace belongs to a thread, so all that has to happen inside another one (making it, configuring
-its interfaces, starting a process in it) is run on a thread of its own and never on the event loop's.
+A namespace belongs to a thread, so all that has to happen inside another one (making it, configuring its interfaces,
+starting a process in it) is run on a thread of its own and never on the event loop's. Python 3.11 offers neither
+unshare(2) nor setns(2): they are called in the C library.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +16,30 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-from labcluster.node.containers.syscalls import CLONE_NEWNET, CLONE_NEWPID, setns, unshare
-
 T = TypeVar("T")
 
-_NAMES = {CLONE_NEWNET: "net", CLONE_NEWPID: "pid"}
+CLONE_NEWPID = 0x20000000
+CLONE_NEWNET = 0x40000000
+
+_NAMES = {CLONE_NEWNET: "net", CLONE_NEWPID: "pid"}  # in /proc/PID/ns
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _check(result: int) -> None:
+    if result < 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _unshare(flags: int) -> None:
+    """Move the calling thread into new namespaces (unshare(2)); raises OSError."""
+    _check(_libc.unshare(ctypes.c_int(flags)))
+
+
+def _setns(descriptor: int, kind: int) -> None:
+    """Move the calling thread into the namespace that an open descriptor holds (setns(2)); raises OSError."""
+    _check(_libc.setns(ctypes.c_int(descriptor), ctypes.c_int(kind)))
 
 
 class NamespaceThread:
@@ -47,11 +68,11 @@ def entered(descriptor: int, kind: int = CLONE_NEWNET) -> Iterator[None]:
     """
     home = os.open(f"/proc/thread-self/ns/{_NAMES[kind]}", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        setns(descriptor, kind)
+        _setns(descriptor, kind)
         try:
             yield
         finally:
-            setns(home, kind)
+            _setns(home, kind)
     finally:
         os.close(home)
 
@@ -64,12 +85,12 @@ def create_network_namespace() -> int:
     """
     home = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
-        unshare(CLONE_NEWNET)
+        _unshare(CLONE_NEWNET)
         try:
             set_sysctl("net/ipv4/ip_unprivileged_port_start", "0")
             return os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         finally:
-            setns(home, CLONE_NEWNET)
+            _setns(home, CLONE_NEWNET)
     finally:
         os.close(home)
 

@@ -1,4 +1,4 @@
-"""What the workers of one node share."""
+"""One node: its settings, its directories, and what the workers of its pods share."""
 
 from __future__ import annotations
 
@@ -7,20 +7,17 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from labcluster.api.generated_names import random_suffix
 from labcluster.api.objects import JSON, name_of, namespace_of, uid_of
-from labcluster.node.images.pull import ImagePuller
-from labcluster.node.pods.backoff import Backoff
+from labcluster.node.backoff import Backoff
+from labcluster.node.images.pull import ImagePuller, RecordEvent
 from labcluster.node.pods.environment import Placement
 from labcluster.node.pods.projected_files import TokenSource
+from labcluster.node.runtime import Runtime
 from labcluster.settings import NodeSettings
-
-if TYPE_CHECKING:
-    from labcluster.node.runtime import Runtime
-    from labcluster.storage.event_recorder import EventRecorder
-    from labcluster.storage.registry import Registry
+from labcluster.storage.event_recorder import EventRecorder
+from labcluster.storage.registry import Registry
 
 
 @dataclass
@@ -35,7 +32,7 @@ class NodeContext:
     images: ImagePuller
     tokens: TokenSource | None = None
     allocatable: dict[str, str] = field(default_factory=dict)
-    restarts: Backoff = field(default_factory=Backoff)
+    restarts: Backoff = field(default_factory=Backoff)  # CrashLoopBackOff
 
     @property
     def rootfs(self) -> Path:
@@ -58,12 +55,12 @@ class NodeContext:
         return self.directory / "trash"
 
     def discard(self, directory: Path) -> None:
-        """Take a directory out of the node at once, and remove it by and by; nothing when it does not exist."""
+        """Move a directory to the trash at once, and remove it in the background; nothing when it does not exist."""
         if directory.exists():
             self.trash.mkdir(parents=True, exist_ok=True)
-            doomed = self.trash / f"{directory.name}.{random_suffix()}"
-            directory.rename(doomed)
-            asyncio.get_running_loop().run_in_executor(None, lambda: shutil.rmtree(doomed, ignore_errors=True))
+            trashed = self.trash / f"{directory.name}.{random_suffix()}"
+            directory.rename(trashed)
+            asyncio.get_running_loop().run_in_executor(None, lambda: shutil.rmtree(trashed, ignore_errors=True))
 
     def pod_directory(self, pod: JSON) -> Path:
         """The pod's own directory."""
@@ -78,10 +75,10 @@ class NodeContext:
         return self.pod_logs(pod) / container / f"{restart_count}.log"
 
     def placement(self, pod_ip: str) -> Placement:
-        """What the downward API says of a pod with that address."""
+        """What the downward API knows of a pod with that address."""
         return Placement(self.node.name, str(self.node.address), pod_ip, self.allocatable)
 
-    def events_of(self, pod: Callable[[], JSON], field_path: str = "") -> Callable[[str, str, str], None]:
+    def events_of(self, pod: Callable[[], JSON], field_path: str = "") -> RecordEvent:
         """A function that records events (type, reason, message) about the pod, or about one of its containers."""
         return lambda kind, reason, message: self.recorder.event(pod(), kind, reason, message, field_path=field_path)
 

@@ -1,4 +1,4 @@
-"""What a container is made of, and how it ended: the plain data that the parts of the node runtime exchange."""
+"""Images, containers and how they ended: the plain data that kubelet and container runtime exchange, as in the CRI."""
 
 from __future__ import annotations
 
@@ -6,16 +6,18 @@ import datetime as dt
 from dataclasses import dataclass, field
 from pathlib import Path
 
+PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # of images, as docker build sets it
+
 
 class StartError(Exception):
-    """A container or a program in it could not be started; the text is as containerd and runc word it."""
+    """A sandbox, a container or a program in it could not be started; the text is as containerd and runc word it."""
 
 
 @dataclass(frozen=True)
 class Mount:
     """A file or directory of the host, shown in the container at `target`.
 
-    The `source` of what a ContainerSpec mounts has no links in it: where there is one, somebody has just put it there.
+    The `source` of a mount of a ContainerSpec is a path without links: one that is met later was put there by a pod.
     """
 
     source: Path
@@ -55,9 +57,9 @@ class ContainerSpec:
     gid: int = 0
     capabilities: tuple[str, ...] = ()  # of user 0 beyond the default ones, without CAP_
     read_only_root: bool = False
-    stdin: bool = False  # it gets a standard input, which those who attach write to; otherwise /dev/null
-    stdin_once: bool = False  # that input ends with the first who attached to it; otherwise never
-    tty: bool = False  # its streams are a terminal
+    stdin: bool = False  # a standard input for the clients that attach; otherwise /dev/null
+    stdin_once: bool = False  # it ends with the first client that attaches to it; otherwise never
+    tty: bool = False  # a terminal for its streams
 
 
 @dataclass(frozen=True)

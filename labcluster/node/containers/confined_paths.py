@@ -1,8 +1,9 @@
 """Paths in directories that pods write to, opened without leaving them, whatever links a pod puts there and when.
 
 A name that was checked may be another thing when it is used: pods that share a directory can swap it for a link in
-between. So a path is walked component by component, each opened without following links (O_PATH | O_NOFOLLOW), links
-read and followed here, and `..` gone back by the way that was come. What is opened in the end is what was looked at.
+between (a race between time of check and time of use). So a path is walked component by component, each opened without
+following links (O_PATH | O_NOFOLLOW); links are read and followed here, and `..` leads to the descriptor before. What
+is opened in the end is what was checked.
 Upstream walks the same way: safeOpenSubPath and doSafeOpen in k8s.io/mount-utils and pkg/volume/util/subpath.
 """
 
@@ -14,7 +15,7 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
-_MOST_LINKS = 40  # as the kernel's limit
+_MAX_LINKS = 40  # as the kernel's limit
 _FLAGS = os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -49,10 +50,10 @@ def open_confined(root: int, path: str, *, follow: bool = True, beneath: bool = 
             way.append(_open(name, way[-1], make=make))
             try:
                 target = os.readlink("", dir_fd=way[-1])
-            except OSError:  # no link
+            except OSError:  # not a link
                 continue
             links += 1
-            if links > _MOST_LINKS or not follow:
+            if links > _MAX_LINKS or not follow:
                 raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             os.close(way.pop())
             if target.startswith("/"):
@@ -78,11 +79,11 @@ def open_in_process(pid: int, path: str) -> int:
     Who opens /proc/PID/root/data/w follows a link /data/w -> /root to the opener's own /root: this does not.
     """
     with opened(Path(f"/proc/{pid}/root")) as root:
-        found = open_confined(root, path)
+        directory = open_confined(root, path)
     try:
-        return os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=found)
+        return os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
     finally:
-        os.close(found)
+        os.close(directory)
 
 
 def open_without_links(path: Path) -> int:

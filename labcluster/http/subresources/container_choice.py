@@ -1,4 +1,4 @@
-"""Which container of a pod a request for logs or exec means (upstream: pkg/registry/core/pod/strategy.go)."""
+"""The container that a request for logs, exec or attach is for (upstream: pkg/registry/core/pod/strategy.go)."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ def default_container(pod: JSON) -> str:
     return name if name in all_containers(pod) else ""
 
 
-def choose(pod: JSON, wanted: str, known: list[str], default: str = "") -> str:
-    """The container that is meant. Raises ApiError 400 when there is none, or several and none is named."""
+def choose(pod: JSON, requested: str, known: list[str], default: str = "") -> str:
+    """The requested container, the default or the only one. Raises ApiError 400 if there is none, or several."""
     name = name_of(pod)
-    if wanted:
-        if wanted not in known:
-            raise bad_request(f"container {wanted} is not valid for pod {name}")
-        return wanted
+    if requested:
+        if requested not in known:
+            raise bad_request(f"container {requested} is not valid for pod {name}")
+        return requested
     if default:
         return default
     main = main_containers(pod)

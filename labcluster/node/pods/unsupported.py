@@ -1,4 +1,4 @@
-"""What a pod may ask for and these nodes cannot do: said in an event, instead of being ignored.
+"""What a pod may ask for and these nodes do not serve: reported in an event, instead of being ignored.
 
 Accepted without effect, because it asks for less than is given or for what holds anyway: fsGroup and
 supplementalGroups (one uid is mapped and owns all files), seccompProfile and appArmorProfile, dropped capabilities
@@ -10,7 +10,7 @@ from __future__ import annotations
 from labcluster.api.objects import JSON
 
 _POD_FIELDS = ("hostPID", "hostIPC", "runtimeClassName", "resourceClaims")
-# Over processes of the container's own user namespace; others would count over the machine, or nothing.
+# It holds over processes of the container's own user namespace; others would need privileges on the host.
 ADDABLE_CAPABILITIES = ("SYS_PTRACE",)
 _PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 
@@ -18,35 +18,35 @@ _PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 def refusals(pod: JSON) -> list[str]:
     """One sentence for each thing in the pod's spec that cannot be honoured; empty when it can run."""
     spec = pod["spec"]
-    found = [f"the embedded cluster does not serve {field}" for field in _POD_FIELDS if spec.get(field)]
+    refused = [f"the embedded cluster does not serve {field}" for field in _POD_FIELDS if spec.get(field)]
     if (spec.get("securityContext") or {}).get("sysctls"):
-        found.append("the embedded cluster does not serve sysctls")
+        refused.append("the embedded cluster does not serve sysctls")
     if (spec.get("os") or {}).get("name", "linux") != "linux":
-        found.append("the embedded cluster has Linux nodes only")
+        refused.append("the embedded cluster has Linux nodes only")
     for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
-        found += [f"container {container['name']}: {text}" for text in container_refusals(container, spec)]
-    return found
+        refused += [f"container {container['name']}: {text}" for text in container_refusals(container, spec)]
+    return refused
 
 
 def container_refusals(container: JSON, spec: JSON) -> list[str]:
     """The same for one container of a pod with that spec."""
-    found = []
+    refused = []
     context = container.get("securityContext") or {}
     if context.get("privileged"):
-        found.append("the embedded cluster does not serve privileged containers")
+        refused.append("the embedded cluster does not serve privileged containers")
     added = set((context.get("capabilities") or {}).get("add") or ()) - set(ADDABLE_CAPABILITIES)
     if added:
-        found.append(f"the embedded cluster cannot add capabilities ({', '.join(sorted(added))})")
+        refused.append(f"the embedded cluster cannot add capabilities ({', '.join(sorted(added))})")
     if context.get("procMount", "Default") != "Default":
-        found.append("the embedded cluster does not serve procMount")
+        refused.append("the embedded cluster does not serve procMount")
     if container.get("volumeDevices"):
-        found.append("the embedded cluster does not serve block volumes (volumeDevices)")
+        refused.append("the embedded cluster does not serve block volumes (volumeDevices)")
     if not spec.get("hostNetwork") and any(p.get("hostPort") for p in container.get("ports") or ()):
-        found.append("the embedded cluster does not serve hostPort; use a NodePort service or hostNetwork")
+        refused.append("the embedded cluster does not serve hostPort; use a NodePort service or hostNetwork")
     for name in _PROBES:
         if (container.get(name) or {}).get("grpc"):
-            found.append(f"the embedded cluster does not serve gRPC probes ({name}); use exec, httpGet or tcpSocket")
-    return found
+            refused.append(f"the embedded cluster does not serve gRPC probes ({name}); use exec, httpGet or tcpSocket")
+    return refused
 
 
 def root_problem(pod: JSON, container: JSON, uid: int, pod_text: str) -> str:

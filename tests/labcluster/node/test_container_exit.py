@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labcluster.node.pods.restart_rules import should_restart
+from labcluster.node.pods.container_exit import should_restart
 from tests.labcluster.node_cluster import container, pod_object
 
 

@@ -1,4 +1,4 @@
-"""One running instance of a container: its probes, its hooks, and how it is stopped (kuberuntime_container.go)."""
+"""One running instance of a container: its probes, its lifecycle hooks, its stop (kuberuntime_container.go)."""
 
 from __future__ import annotations
 
@@ -7,22 +7,18 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api.objects import JSON
-from labcluster.node.containers.spec import ExitStatus
+from labcluster.node.containers.container import Container
+from labcluster.node.images.pull import RecordEvent
 from labcluster.node.pods import http_request
 from labcluster.node.pods.probes import Prober, Target, http_request_of, named_ports
+from labcluster.node.spec import ExitStatus
 
-if TYPE_CHECKING:
-    from labcluster.node.runtime import Container
-
-LEAST_GRACE = 2.0  # seconds between TERM and KILL that a container gets even after a long preStop hook
-QUICK_SECONDS = 0.3  # until a container with stdin is said to run; by then many a command has ended
+MIN_GRACE = 2.0  # seconds between TERM and KILL that a container gets even after a long preStop hook
+QUICK_SECONDS = 0.3  # until a container with stdin is reported as running; by then many a command has ended
 PROBES = {"Startup": "startupProbe", "Liveness": "livenessProbe", "Readiness": "readinessProbe"}
-
-# (type, reason, message) of an event about the container.
-Event = Callable[[str, str, str], None]
 
 
 class HookError(Exception):
@@ -59,7 +55,7 @@ class ContainerInstance:
         spec: JSON,
         container: Container,
         ip: str,
-        event: Event,
+        event: RecordEvent,
         on_result: Callable[[str, bool], None],
         on_exit: Callable[[ExitStatus], None],
     ) -> None:
@@ -114,7 +110,7 @@ class ContainerInstance:
             await self._unless_exited(self._hook(hook))
 
     def stop(self, message: str, seconds: float) -> None:
-        """Begin to stop it: preStop, TERM, and KILL after `seconds`. Called again, it may only shorten the wait."""
+        """Begin to stop it: preStop hook, TERM, and KILL after `seconds`. Called again, it can only shorten that."""
         deadline = time.monotonic() + seconds
         if deadline < self._deadline:
             self._deadline = deadline
@@ -125,7 +121,7 @@ class ContainerInstance:
             self._stopping = asyncio.create_task(self._stop(seconds), name=f"stop {self.spec['name']}")
 
     def kill(self) -> None:
-        """End it at once, without a word."""
+        """Kill it at once."""
         if not self.exited:
             self.container.signal(signal.SIGKILL)
 
@@ -133,9 +129,10 @@ class ContainerInstance:
         """Wait until it has ended and on_exit was called."""
         await self._exited.wait()
 
-    async def settle(self) -> None:
-        """See first whether it is a quick command: `kubectl run -i` attaches to what is said to run, which fails when
-        that has ended, and reads the log of what has ended. A kubelet looks once a second (PLEG), and says the same."""
+    async def wait_if_quick(self) -> None:
+        """Wait a moment for the end of a quick command: `kubectl run -i` reads the log of a container that has ended,
+        and attaches to one that is reported as running, which fails if it has ended by then. A kubelet relists its
+        containers once a second (PLEG), with the same effect."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.wait(), QUICK_SECONDS)
 
@@ -152,7 +149,7 @@ class ContainerInstance:
         if hook and seconds > 0:
             if not await self._until_deadline(self._hook(hook)):
                 self._event("Warning", "FailedPreStopHook", "PreStopHook failed")
-            self._deadline = max(self._deadline, time.monotonic() + LEAST_GRACE)
+            self._deadline = max(self._deadline, time.monotonic() + MIN_GRACE)
         if self._deadline > time.monotonic():
             name = (self.spec.get("lifecycle") or {}).get("stopSignal") or "SIGTERM"
             self.container.signal(getattr(signal, name, signal.SIGTERM))

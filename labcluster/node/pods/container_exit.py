@@ -1,11 +1,21 @@
-"""Whether a container that has ended is started again (pkg/kubelet/container/helpers.go ShouldContainerBeRestarted)."""
+"""What follows the end of a container: its termination message, and whether it is restarted.
+
+Sources: pkg/kubelet/container/helpers.go (ShouldContainerBeRestarted), pkg/kubelet/kuberuntime/kuberuntime_container.go
+(getTerminationMessage).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 
 from labcluster.api.objects import JSON, is_terminating
 from labcluster.node.pods.status import ContainerState
+
+DEFAULT_MESSAGE_PATH = "/dev/termination-log"
+MAX_MESSAGE = 4096  # bytes of the file
+MAX_LOG_MESSAGE = 2048  # bytes of the log, with terminationMessagePolicy FallbackToLogsOnError
+MAX_LOG_LINES = 80
 
 
 def should_restart(pod: JSON, container: JSON, exit_code: int) -> bool:
@@ -38,3 +48,28 @@ def is_work_done(pod: JSON, states: Mapping[str, ContainerState]) -> bool:
         if ended is None or should_restart(pod, spec, ended["exitCode"]):
             return False
     return True
+
+
+def termination_message_file(pod_directory: Path, container: JSON) -> Path:
+    """The file on the node that the container sees at its terminationMessagePath."""
+    return pod_directory / "containers" / str(container["name"]) / "termination-log"
+
+
+def termination_message(pod_directory: Path, container: JSON, exit_code: int, log_path: Path) -> str:
+    """What the container wrote to that file; or the end of its log if it failed and asks for that."""
+    text = _tail(termination_message_file(pod_directory, container), MAX_MESSAGE)
+    if text or exit_code == 0 or container.get("terminationMessagePolicy") != "FallbackToLogsOnError":
+        return text
+    lines = _tail(log_path, 16 * MAX_LOG_MESSAGE).splitlines()[-MAX_LOG_LINES:]
+    plain = "\n".join(line.split(" ", 3)[-1] for line in lines)
+    return plain[-MAX_LOG_MESSAGE:]
+
+
+def _tail(path: Path, size: int) -> str:
+    """The last `size` bytes of a file, "" when there is none."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(path.stat().st_size - size, 0))
+            return file.read(size).decode(errors="replace")
+    except OSError:
+        return ""

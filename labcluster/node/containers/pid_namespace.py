@@ -1,5 +1,5 @@
-"""The PID namespace of a container that another one joins: what a debugger's container does with its target's, and all
-containers of a pod whose processes are shared.
+"""The PID namespace of a container that another one joins: that of its target by an ephemeral container, and that of
+the pause container by all containers of a pod with shareProcessNamespace.
 
 Who joins a PID namespace needs its capabilities in the user namespace that owns it, so both are joined. In that user
 namespace there is one user, root; a container with another one makes itself a user namespace below it.
@@ -12,27 +12,27 @@ import fcntl
 import os
 import signal
 
-from labcluster.node.containers.spec import ContainerSpec, StartError
-from labcluster.node.containers.syscalls import NS_GET_USERNS
+from labcluster.node.spec import ContainerSpec, StartError
 
+_NS_GET_USERNS = 0xB701  # ioctl on a namespace: a descriptor of the user namespace that owns it (ioctl_ns(2))
 _UNSHARE = "/usr/bin/unshare"
-_MOST_ROUNDS = 100  # of killing what was forked during the round before
+_MAX_ROUNDS = 100  # of killing what was forked during the round before
 
 
-class ProcessNamespace:
+class PidNamespace:
     """Open descriptors of a PID namespace and its owner. Raises OSError when process `pid`, a member, has ended."""
 
     def __init__(self, pid: int) -> None:
         self.pids = os.open(f"/proc/{pid}/ns/pid", os.O_RDONLY | os.O_CLOEXEC)
         try:
-            self.users = fcntl.ioctl(self.pids, NS_GET_USERNS)
+            self.users = fcntl.ioctl(self.pids, _NS_GET_USERNS)
         except OSError:
             os.close(self.pids)
             raise
 
     @property
     def descriptors(self) -> tuple[int, int]:
-        """Both, for who inherits and closes them."""
+        """Both, to be inherited by bwrap and closed."""
         return self.pids, self.users
 
     @property
@@ -51,7 +51,7 @@ def as_user(spec: ContainerSpec) -> list[str]:
 
 
 class MountNamespace:
-    """The mount namespace of a container, held so that all processes in it can be told from others.
+    """The mount namespace of a container, kept open: by it all processes of the container are found.
 
     A container that is PID 1 of its own namespace takes its processes with it; one that joined another's does not.
     """
@@ -61,20 +61,20 @@ class MountNamespace:
         self._descriptor = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
 
     def kill(self) -> None:
-        """SIGKILL to every process in it, and let go of it."""
+        """SIGKILL to every process in it; then close it."""
         own = os.fstat(self._descriptor)
         killed: set[int] = set()
         try:
-            # Again for those that were forked meanwhile; who has been killed forks no more. What outruns all rounds
-            # ends with the container that was joined: nothing else may wait for it.
-            for _ in range(_MOST_ROUNDS):
-                found = {pid for pid in _processes() if pid not in killed and _is_in(pid, own)}
-                if not found:
+            # Again for those that were forked meanwhile; a process that has been killed forks no more. What survives
+            # all rounds ends with the container whose PID namespace it is in: nothing may wait for it here.
+            for _ in range(_MAX_ROUNDS):
+                members = {pid for pid in _processes() if pid not in killed and _is_in(pid, own)}
+                if not members:
                     break
-                for pid in found:
+                for pid in members:
                     with contextlib.suppress(ProcessLookupError):
                         os.kill(pid, signal.SIGKILL)
-                killed |= found
+                killed |= members
         finally:
             os.close(self._descriptor)
 
