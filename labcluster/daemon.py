@@ -1,4 +1,4 @@
-"""The embedded cluster's one process: it puts the parts together, starts them in order and stops them.
+"""The embedded cluster's one process: API server, controllers, kubelets, DNS and proxy, started and stopped in order.
 
 Started by launch/control.py as PID 1 of its own user, network, mount and pid namespaces.
 """
@@ -60,7 +60,7 @@ from labcluster.storage.store import Store
 
 log = logging.getLogger(__name__)
 
-STATE_CHECK_SECONDS = 10.0  # how soon a daemon notices that its state directory is gone
+STATE_CHECK_SECONDS = 10.0  # between two checks whether the state directory is still there
 
 
 def main() -> int:
@@ -132,28 +132,28 @@ class Daemon:
             for task in tasks:
                 stack.callback(task.cancel)
             app = create_app(registry, agent, pki, is_ready=lambda: self._ready, components=_components(tasks))
-            sockets = [self._sockets.api, _api_in_the_cluster()]
+            sockets = [self._sockets.api, _api_socket_in_the_cluster()]
             serving = await server.serve(app, sockets, pki.ssl_context())
             stack.push_async_callback(serving.stop)
             self._report.progress(f"API server on 127.0.0.1:{self._sockets.api.getsockname()[1]}")
             await agent.start()
             self._ready = True
-            self._look_after_the_state()
+            self._stop_without_state()
             self._report.progress(f"nodes Ready: {', '.join(node.name for node in settings.NODES)}")
             gc.collect()
-            gc.freeze()  # what was loaded until now stays: the collector need not walk it again and again
+            gc.freeze()  # what was loaded until now stays: the collector need not traverse it again
             self._report.ready(api=self._sockets.api.getsockname()[1])
             log.info("ready")
             await self._stopping.wait()
             log.info("stopping")
 
-    def _look_after_the_state(self) -> None:
-        """Stop when the state directory was removed: nobody could find, use or stop this cluster any more."""
+    def _stop_without_state(self) -> None:
+        """Stop once the state directory is removed: nobody could find, use or stop the cluster any more."""
         if not (self._state / "store.db").exists():
             log.error("%s is gone, and so is this cluster", self._state)
             self._stopping.set()
             return
-        asyncio.get_running_loop().call_later(STATE_CHECK_SECONDS, self._look_after_the_state)
+        asyncio.get_running_loop().call_later(STATE_CHECK_SECONDS, self._stop_without_state)
 
     def _write_kubeconfig(self, pki: Pki) -> None:
         """Write the kubeconfig, readable by its owner only, in one step."""
@@ -206,12 +206,12 @@ def _components(tasks: list[asyncio.Task[None]]) -> dict[str, Callable[[], bool]
     }
 
 
-def _api_in_the_cluster() -> socket.socket:
+def _api_socket_in_the_cluster() -> socket.socket:
     """The socket behind the Service default/kubernetes, for clients in pods."""
-    inside = socket.socket()
-    inside.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    inside.bind((str(settings.CONTROL_PLANE.address), settings.API_PORT_ON_NODE))
-    return inside
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    sock.bind((str(settings.CONTROL_PLANE.address), settings.API_PORT_ON_NODE))
+    return sock
 
 
 if __name__ == "__main__":

@@ -26,12 +26,6 @@ if TYPE_CHECKING:
     from labsupport.domain_names.zone_file import zone_copy
     from labsupport.domain_names.zone_server import ZoneServer
     from labsupport.errors import LabError, Refused
-    from labsupport.figures.chain import chain
-    from labsupport.figures.lab_map import lab_map
-    from labsupport.figures.lifetimes import lifetimes
-    from labsupport.figures.objects import object_map
-    from labsupport.figures.revisions import revisions
-    from labsupport.figures.timeline import timeline
     from labsupport.redis_cluster.connections import Connections
     from labsupport.redis_cluster.traffic import Traffic
 
@@ -56,7 +50,6 @@ __all__ = [
     "apply",
     "apps",
     "begin",
-    "chain",
     "check",
     "cordon",
     "core",
@@ -68,21 +61,16 @@ __all__ = [
     "fetch",
     "get",
     "hint",
-    "lab_map",
-    "lifetimes",
     "logs",
     "lookup",
     "manifest",
     "namespace",
     "obj",
-    "object_map",
     "objects",
     "patch",
     "reachable",
-    "revisions",
     "run",
     "scale",
-    "timeline",
     "uncordon",
     "wait",
     "wait_for_name",
@@ -90,7 +78,6 @@ __all__ = [
 ]
 
 _HOME = {
-    "figures.chain": "chain",
     "chapter.namespace": "begin end",
     "chapter.checks": "check hint",
     "redis_cluster.connections": "Connections",
@@ -98,19 +85,14 @@ _HOME = {
     "cluster.events": "NoSuchEvent event",
     "domain_names.balancer": "Balancer",
     "cluster.api": "NotConnected apps core",
-    "figures.lifetimes": "lifetimes",
-    "figures.lab_map": "lab_map",
     "domain_names.lookup": "Answer lookup wait_for_name",
     "cluster.nodes": "cordon uncordon",
-    "figures.objects": "object_map",
     "cluster.verbs": "apply delete evict manifest obj objects patch scale",
     "cluster.pods": "CommandFailed address fetch logs reachable run",
     "cluster.recording": "Moment Recording",
-    "figures.revisions": "revisions",
     "domain_names.resolver": "Resolver",
     "cluster.scope": "namespace",
     "cluster.tables": "facts get",
-    "figures.timeline": "timeline",
     "redis_cluster.traffic": "Traffic",
     "cluster.waiting": "WaitFailed wait",
     "domain_names.zone": "Zone ZoneError",

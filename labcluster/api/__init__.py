@@ -1,1 +1,1 @@
-"""The words every room speaks: objects, the table of resources, selectors, quantities, errors."""
+"""What every room uses: objects, the table of resources, selectors, quantities, times, errors."""

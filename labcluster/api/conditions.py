@@ -1,4 +1,4 @@
-"""What an object's status says of it: its conditions, and of a pod whether it is ready or has ended."""
+"""The conditions of an object's status; whether a pod is ready or has finished."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def is_pod_finished(pod: JSON) -> bool:
 def set_condition(obj: JSON, kind: str, status: str, reason: str = "", message: str = "") -> bool:
     """Set a condition of `obj` in place; returns whether anything changed. Empty texts are left out.
 
-    The time of the last transition is kept right, as apimachinery's api/meta/conditions.go does.
+    lastTransitionTime moves with the status only, as in apimachinery's api/meta/conditions.go.
     """
     entry = condition(obj, kind)
     if entry is None:

@@ -12,6 +12,8 @@ import re
 from dataclasses import dataclass
 from typing import Protocol
 
+from labcluster.api.times import parse_duration
+
 _DESCRIPTORS = {
     "@yearly": "0 0 1 1 *",
     "@annually": "0 0 1 1 *",
@@ -32,9 +34,7 @@ _FIELDS: tuple[tuple[int, int, dict[str, int]], ...] = (
     (1, 12, _MONTHS),
     (0, 6, _WEEKDAYS),
 )
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 _YEARS_AHEAD = 5  # a schedule without a time for so long has none
-_LONGEST = 2**63 / 1e9  # seconds of a Go duration
 _HOUR, _MINUTE = dt.timedelta(hours=1), dt.timedelta(minutes=1)
 
 
@@ -58,7 +58,7 @@ def parse(text: str, zone: dt.tzinfo = dt.UTC) -> Schedule:
         text = text.strip()
     if text.startswith(_EVERY):
         try:
-            seconds = _duration(text[len(_EVERY) :])
+            seconds = parse_duration(text[len(_EVERY) :])
         except ValueError as error:
             raise ValueError(f"failed to parse duration {text}: {error}") from None
         return Every(max(int(seconds), 1))
@@ -153,8 +153,8 @@ def _field(text: str, low: int, high: int, names: dict[str, int]) -> tuple[froze
     values: set[int] = set()
     is_open = False
     for expression in filter(None, text.split(",")):
-        found, star = _range(expression, low, high, names)
-        values.update(found)
+        matching, star = _range(expression, low, high, names)
+        values.update(matching)
         is_open = is_open or star
     return frozenset(values), is_open
 
@@ -198,26 +198,3 @@ def _number(text: str, names: dict[str, int]) -> int:
     if (number := int(text)) < 0:
         raise ValueError(f"negative number ({number}) not allowed: {text}")
     return number
-
-
-def _duration(text: str) -> float:
-    """The seconds of a Go duration: 1h30m, 1.5h, 90s. Raises ValueError as time.ParseDuration does."""
-    invalid = ValueError(f'time: invalid duration "{text}"')
-    unsigned = text[1:] if text[:1] in ("+", "-") else text
-    if unsigned == "0":
-        return 0.0
-    # What it has taken it does not give back (*+): the ways to divide a row of digits double with each of them.
-    if not re.fullmatch(r"(([0-9]++\.?+[0-9]*+|\.[0-9]++)[^0-9.]*+)++", unsigned):
-        raise invalid
-    total = 0.0
-    for number, unit in re.findall(r"([0-9.]+)([^0-9.]*)", unsigned):
-        if not unit:
-            raise ValueError(f'time: missing unit in duration "{text}"')
-        if unit not in _UNITS:
-            raise ValueError(f'time: unknown unit "{unit}" in duration "{text}"')
-        if number.count(".") > 1:
-            raise invalid
-        total += float(number) * _UNITS[unit]
-    if total > _LONGEST:
-        raise invalid
-    return -total if text.startswith("-") else total

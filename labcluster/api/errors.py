@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from labcluster.api.field import FieldError
-    from labcluster.api.resources import Resource
+from labcluster.api.field import FieldError
+from labcluster.api.resources import Resource
 
 
 class ApiError(Exception):
@@ -34,6 +33,10 @@ class ApiError(Exception):
             body["details"] = self.details
         return body
 
+    def has_cause(self, reason: str) -> bool:
+        """Whether one of the Status' causes has that reason (apierrors.HasStatusCause)."""
+        return any(cause.get("reason") == reason for cause in self.details.get("causes") or ())
+
 
 def _details(resource: Resource, name: str, **more: Any) -> dict[str, Any]:
     details: dict[str, Any] = {}
@@ -60,6 +63,7 @@ def conflict(resource: Resource, name: str, why: str) -> ApiError:
     return ApiError(409, "Conflict", message, _details(resource, name))
 
 
+NAMESPACE_TERMINATING = "NamespaceTerminating"  # the cause of a refused create in a namespace that is being deleted
 MODIFIED = "the object has been modified; please apply your changes to the latest version and try again"
 
 

@@ -1,4 +1,4 @@
-"""JSON values as wholes: copying them, and sharing what two states of one have in common."""
+"""JSON values: copying and comparing them, and sharing what two states of one have in common."""
 
 from __future__ import annotations
 
@@ -14,11 +14,20 @@ def clone(value: Any) -> Any:
     return value
 
 
-def sharing(new: Any, old: Any) -> Any:
-    """The JSON value `new` with every part that is as it was in `old` taken from there; changes `new` in place.
+def equal(a: Any, b: Any) -> bool:
+    """Whether two JSON values are equal; to Python, True is 1 as well."""
+    if isinstance(a, dict) and isinstance(b, dict):
+        return a.keys() == b.keys() and all(equal(v, b[k]) for k, v in a.items())
+    if isinstance(a, list) and isinstance(b, list):
+        return len(a) == len(b) and all(map(equal, a, b))
+    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
-    So a history of states costs little more memory than what changed from one to the next. Parts of different types
-    are not the same, though Python calls 1, 1.0 and True equal.
+
+def sharing(new: Any, old: Any) -> Any:
+    """The JSON value `new`, in which every part that equals its counterpart in `old` is that object; changes `new`.
+
+    So a history of states takes little more memory than the changes between them. Parts of different types are not
+    equal, though Python calls 1, 1.0 and True so.
     """
     if new is old or type(new) is not type(old):
         return new

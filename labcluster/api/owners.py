@@ -13,6 +13,11 @@ def controller_of(obj: JSON) -> JSON | None:
     return None
 
 
+def is_controlled_by(obj: JSON, owner: JSON) -> bool:
+    """Whether `owner` is the controller of the object (metav1.IsControlledBy)."""
+    return (controller_of(obj) or {}).get("uid") == uid_of(owner)
+
+
 def controller_reference(owner: JSON) -> JSON:
     """A reference that makes `owner` the managing controller, as metav1.NewControllerRef builds it."""
     return {

@@ -62,11 +62,11 @@ class LabelSelector:
         requirements: list[Requirement] = []
         position = 0
         while position < len(text.rstrip()):
-            found = _REQUIREMENT.match(text, position)
-            if found is None or found.end() == position:
+            match = _REQUIREMENT.match(text, position)
+            if match is None or match.end() == position:
                 raise bad_request(f"unable to parse requirement: found '{text[position:]}', expected: identifier")
-            requirements.append(_requirement(found))
-            position = found.end()
+            requirements.append(_requirement(match))
+            position = match.end()
             if position < len(text):
                 if text[position] != ",":
                     raise bad_request(
@@ -112,17 +112,17 @@ class LabelSelector:
         return ",".join(parts)
 
 
-def _requirement(found: re.Match[str]) -> Requirement:
-    if found["absent"]:
-        return Requirement(found["absent"], "DoesNotExist")
-    if found["equals"]:
-        return Requirement(found["key"], "NotIn" if found["equals"] == "!=" else "In", (found["value"],))
-    if found["set"]:
-        values = tuple(v.strip() for v in found["values"].split(","))
-        return Requirement(found["key"], "In" if found["set"] == "in" else "NotIn", values)
-    if found["order"]:
-        return Requirement(found["key"], "Gt" if found["order"] == ">" else "Lt", (found["number"],))
-    return Requirement(found["key"], "Exists")
+def _requirement(match: re.Match[str]) -> Requirement:
+    if match["absent"]:
+        return Requirement(match["absent"], "DoesNotExist")
+    if match["equals"]:
+        return Requirement(match["key"], "NotIn" if match["equals"] == "!=" else "In", (match["value"],))
+    if match["set"]:
+        values = tuple(v.strip() for v in match["values"].split(","))
+        return Requirement(match["key"], "In" if match["set"] == "in" else "NotIn", values)
+    if match["order"]:
+        return Requirement(match["key"], "Gt" if match["order"] == ">" else "Lt", (match["number"],))
+    return Requirement(match["key"], "Exists")
 
 
 @dataclass(frozen=True)
@@ -136,10 +136,10 @@ class FieldSelector:
         """Read `a=b,c!=d`. Raises ApiError 400 on anything else."""
         terms = []
         for part in filter(None, (p.strip() for p in text.split(","))):
-            found = re.fullmatch(r"([^=!]+?)\s*(==|=|!=)\s*(.*)", part)
-            if found is None:
+            match = re.fullmatch(r"([^=!]+?)\s*(==|=|!=)\s*(.*)", part)
+            if match is None:
                 raise bad_request(f"invalid selector: '{part}'; can't understand '{part}'")
-            terms.append((found[1].strip(), found[2] != "!=", found[3]))
+            terms.append((match[1].strip(), match[2] != "!=", match[3]))
         return cls(tuple(terms))
 
     def unknown(self, fields: Mapping[str, str]) -> list[str]:

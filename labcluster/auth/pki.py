@@ -1,6 +1,6 @@
 """The cluster's keys: a certificate authority, the server's and the administrator's certificate, the token signer.
 
-Everything is ECDSA P-256 (made in a millisecond) and lives in one directory that is created as a whole, once.
+All keys are ECDSA P-256 (generated in a millisecond), in one directory that is created as a whole, once.
 Service-account tokens are JWTs signed with ES256 (RFC 7515, RFC 7518 section 3.4, RFC 7519).
 """
 
@@ -48,11 +48,11 @@ _COORDINATE = 32  # bytes of r and of s in an ES256 signature
 
 
 class InvalidToken(Exception):
-    """A service-account token that does not hold: malformed, forged, expired or for another audience."""
+    """A service-account token that is malformed, forged, expired or for another audience."""
 
 
 class Pki:
-    """The keys in one directory. `Pki(path)` makes them when they are not there yet."""
+    """The keys in one directory. `Pki(path)` creates them when they are not there yet."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -115,7 +115,7 @@ class Pki:
         seconds: int = 3600,
         bound: Mapping[str, tuple[str, str]] | None = None,
     ) -> str:
-        """A token for a service account that holds for `seconds`; `bound` are the objects it is bound to, by kind.
+        """A token for a service account, valid for `seconds`; `bound` are the objects it is bound to, by kind.
 
         Each is a name and a uid, as in {"pod": ("web-0", "…")}.
         """
@@ -166,17 +166,17 @@ class Pki:
 
 
 def _create(directory: Path) -> None:
-    """Make all keys in a directory beside, then move it into place: an interruption leaves nothing half done."""
+    """Create all keys in a temporary directory, then rename it: an interruption leaves no incomplete one."""
     directory.parent.mkdir(parents=True, exist_ok=True)
-    made = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
+    temporary = Path(tempfile.mkdtemp(prefix=f".{directory.name}-", dir=directory.parent))
     try:
-        _fill(made)
+        _fill(temporary)
         if directory.exists():  # incomplete: made by an older version, or files were removed
-            os.rename(directory, made / "old")
-        os.rename(made, directory)
+            os.rename(directory, temporary / "old")
+        os.rename(temporary, directory)
         shutil.rmtree(directory / "old", ignore_errors=True)
     except BaseException:
-        shutil.rmtree(made, ignore_errors=True)
+        shutil.rmtree(temporary, ignore_errors=True)
         raise
 
 

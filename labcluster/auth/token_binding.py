@@ -1,6 +1,6 @@
-"""What a service-account token is bound to: an object whose end is the token's end.
+"""What a service-account token is bound to: it is valid as long as that object exists.
 
-Upstream: pkg/registry/core/serviceaccount/storage/token.go (issuing) and pkg/serviceaccount/claims.go (holding).
+Upstream: pkg/registry/core/serviceaccount/storage/token.go (issuing) and pkg/serviceaccount/claims.go (validation).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from labcluster.storage.registry import Registry
 
 Binding = Mapping[str, tuple[str, str]]  # claim (pod, secret, node) -> name and uid
 
-_LEEWAY = dt.timedelta(minutes=1)  # how long a token outlives the end of a grace period (jwt.DefaultLeeway)
+_LEEWAY = dt.timedelta(minutes=1)  # how long a token is valid after the object's deletionTimestamp (jwt.DefaultLeeway)
 _BOUND = {"Pod": PODS, "Secret": SECRETS, "Node": NODES}
 _DIFFERS = (
     "the UID in the bound object reference ({}) does not match the UID in record. "
@@ -26,11 +26,11 @@ _DIFFERS = (
 
 
 def to_pod(registry: Registry, pod: JSON) -> Binding:
-    """The binding to a pod; it tells the pod's node, too, and does not end with it."""
+    """The binding to a pod; it names the pod's node as well, which may go before the token."""
     bound = {"pod": (name_of(pod), uid_of(pod))}
     if node := pod["spec"].get("nodeName"):
-        found = registry.find(NODES, "", node)
-        bound["node"] = (node, uid_of(found) if found else "")
+        bound_node = registry.find(NODES, "", node)
+        bound["node"] = (node, uid_of(bound_node) if bound_node else "")
     return bound
 
 
@@ -41,31 +41,31 @@ def to_object(registry: Registry, namespace: str, account: str, reference: JSON)
     if resource is None:
         shown = version if "/" in version else f"/{version}"
         raise bad_request(f"cannot bind token to object of type {shown}, Kind={kind}")
-    found = registry.get(resource, namespace if resource.namespaced else "", str(reference.get("name") or ""))
-    if resource == PODS and found["spec"].get("serviceAccountName") != account:
+    target = registry.get(resource, namespace if resource.namespaced else "", str(reference.get("name") or ""))
+    if resource == PODS and target["spec"].get("serviceAccountName") != account:
         what = f'serviceaccount "{account}"'
         raise bad_request(f"cannot bind token for {what} to pod running with different serviceaccount name.")
-    if reference.get("uid") not in (None, "", uid_of(found)):
-        raise errors.conflict(Resource("", "v1", kind, kind), name_of(found), _DIFFERS.format(reference["uid"]))
-    return to_pod(registry, found) if resource == PODS else {kind.lower(): (name_of(found), uid_of(found))}
+    if reference.get("uid") not in (None, "", uid_of(target)):
+        raise errors.conflict(Resource("", "v1", kind, kind), name_of(target), _DIFFERS.format(reference["uid"]))
+    return to_pod(registry, target) if resource == PODS else {kind.lower(): (name_of(target), uid_of(target))}
 
 
-def ended(registry: Registry, claims: JSON) -> str:
-    """What a token of these claims (`kubernetes.io`) was bound to and is there no more; "" when all of it is."""
+def missing_kind(registry: Registry, claims: JSON) -> str:
+    """The kind of an object that a token of these claims (`kubernetes.io`) is bound to and that is gone, or ""."""
     namespace = claims["namespace"]
     holders = {"serviceaccount": SERVICE_ACCOUNTS, "pod": PODS, "secret": SECRETS}
     if "pod" not in claims:
         holders["node"] = NODES
     for claim, resource in holders.items():
         if bound := claims.get(claim):
-            found = registry.find(resource, namespace if resource.namespaced else "", bound["name"])
-            if found is None or uid_of(found) != bound["uid"] or _is_past(found):
+            obj = registry.find(resource, namespace if resource.namespaced else "", bound["name"])
+            if obj is None or uid_of(obj) != bound["uid"] or _is_past_leeway(obj):
                 return resource.kind
     return ""
 
 
 def user_extra(claims: JSON) -> dict[str, list[str]]:
-    """What a user's `extra` tells of the binding."""
+    """The binding in a user's `extra`."""
     return {
         f"authentication.kubernetes.io/{claim}-{key}": [claims[claim][key]]
         for claim in ("pod", "node")
@@ -74,6 +74,6 @@ def user_extra(claims: JSON) -> dict[str, list[str]]:
     }
 
 
-def _is_past(obj: JSON) -> bool:
-    """Whether the object was to be gone a while ago, and finalizers still hold it."""
+def _is_past_leeway(obj: JSON) -> bool:
+    """Whether the deletionTimestamp is longer ago than the leeway: only finalizers keep the object."""
     return is_terminating(obj) and parse_time(obj["metadata"]["deletionTimestamp"]) < dt.datetime.now(dt.UTC) - _LEEWAY

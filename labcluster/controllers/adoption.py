@@ -1,18 +1,15 @@
-"""Who controls what: adopting matching orphans, releasing what no longer matches (controller_ref_manager.go)."""
+"""Adopting orphans that match a selector, releasing objects that no longer do (controller_ref_manager.go)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING
 
 from labcluster.api import errors
 from labcluster.api.objects import JSON, is_terminating, key_of, labels_of, name_of, namespace_of, uid_of
 from labcluster.api.owners import controller_of, controller_reference
+from labcluster.api.resources import Resource
 from labcluster.api.selectors import LabelSelector
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 
 def claim(

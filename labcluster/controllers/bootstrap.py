@@ -1,4 +1,4 @@
-"""The objects that are there before anyone asks for them: namespaces, storage class, roles, the cluster's own services.
+"""The objects that every cluster starts with: namespaces, storage class, default roles, the cluster's own Services.
 
 The API server and kubeadm make the first (pkg/controlplane/controller), kind the storage class. Safe to repeat:
 what exists is left as it is, except for endpoints that have moved and default roles that were made smaller.
@@ -6,20 +6,15 @@ what exists is left as it is, except for endpoints that have moved and default r
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from labcluster import settings
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, name_of, namespace_of
-from labcluster.api.resources import ENDPOINT_SLICES, ENDPOINTS, NAMESPACES, SERVICES, STORAGE_CLASSES
+from labcluster.api.resources import ENDPOINT_SLICES, ENDPOINTS, NAMESPACES, SERVICES, STORAGE_CLASSES, Resource
 from labcluster.auth.rbac import reconciliation
 from labcluster.controllers.volumes.matching import DEFAULT_CLASS
 from labcluster.controllers.volumes.provisioning import PROVISIONER
 from labcluster.settings import DNS_NODE_PORT
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 SYSTEM_NAMESPACES = ("default", "kube-system", "kube-public", "kube-node-lease")
 STORAGE_CLASS_NAME = "standard"

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, labels_of, name_of
-from labcluster.api.resources import CLUSTER_ROLES
+from labcluster.api.resources import CLUSTER_ROLES, Resource
 from labcluster.api.selectors import LabelSelector
 from labcluster.controllers.controller import Controller
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change
+from labcluster.storage.registry import Change
 
 
 class ClusterRoleAggregationController(Controller):

@@ -1,8 +1,8 @@
-"""The frame of a controller: events in, keys through a work queue, one reconcile at a time.
+"""What all controllers have in common: event handlers, a work queue of keys, one reconcile at a time.
 
-client-go splits this into informers (caches fed by watches), work queues and workers. Here the registry
-*is* the cache: it lives in the same process and is never stale, so a controller reads it directly and only
-the queue remains. A reconcile is synchronous: nothing else runs between its reads and its writes.
+client-go splits this into informers (caches fed by watches), work queues and workers. Here the registry lives in the
+same process and is never stale, so a controller reads it directly and only the queue remains. A reconcile is
+synchronous: nothing else runs between its reads and its writes.
 """
 
 from __future__ import annotations
@@ -11,22 +11,20 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import key_of
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.api.objects import JSON, key_of, name_of, namespace_of
+from labcluster.api.resources import Resource
+from labcluster.storage.registry import Change, Registry
 
 log = logging.getLogger(__name__)
 
 BASE_DELAY = 0.005  # seconds: the first retry after an error, as in client-go's default rate limiter
 MAX_DELAY = 1000.0  # seconds
-COSTLY = 0.004  # seconds of the processor that a reconcile takes, after which its key rests
-REST = 5.0  # times as long as the reconcile took, so that no key ever has more than a part of the loop
-LONGEST_REST = 0.5  # seconds
+COSTLY = 0.004  # seconds of CPU time: the key of a reconcile that takes longer cools down
+COOL_DOWN_FACTOR = 5.0  # times as long as the reconcile took, so that no key has more than a sixth of the loop
+MAX_COOL_DOWN = 0.5  # seconds
 
 
 class WorkQueue:
@@ -37,12 +35,12 @@ class WorkQueue:
         self._queued: set[str] = set()
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._failures: dict[str, int] = {}
-        self._resting: dict[str, bool] = {}  # key -> whether it was added meanwhile
+        self._cooling: dict[str, bool] = {}  # keys that cool down -> whether they were added meanwhile
 
     def add(self, key: str) -> None:
-        """Queue the key now, unless it waits already; when it rests, at the end of its rest."""
-        if key in self._resting:
-            self._resting[key] = True
+        """Queue the key now, unless it is queued already; one that cools down, at the end of its cool-down."""
+        if key in self._cooling:
+            self._cooling[key] = True
         elif key not in self._queued:
             self._queued.add(key)
             self._ready.put_nowait(key)
@@ -64,13 +62,13 @@ class WorkQueue:
         self._timers.pop(key, None)
         self.add(key)
 
-    def rest(self, key: str, seconds: float) -> None:
+    def cool_down(self, key: str, seconds: float) -> None:
         """Keep the key out of the queue for so long."""
-        self._resting[key] = False
-        asyncio.get_running_loop().call_later(seconds, self._rested, key)
+        self._cooling[key] = False
+        asyncio.get_running_loop().call_later(seconds, self._end_cool_down, key)
 
-    def _rested(self, key: str) -> None:
-        if self._resting.pop(key, False):
+    def _end_cool_down(self, key: str) -> None:
+        if self._cooling.pop(key, False):
             self.add(key)
 
     def retry(self, key: str) -> float:
@@ -86,13 +84,13 @@ class WorkQueue:
         self._failures.pop(key, None)
 
     async def get(self) -> str:
-        """The next key that does not rest; waits for one."""
+        """The next key that does not cool down; waits for one."""
         while True:
             key = await self._ready.get()
             self._queued.discard(key)
-            if key not in self._resting:
+            if key not in self._cooling:
                 return key
-            self._resting[key] = True
+            self._cooling[key] = True
 
     def close(self) -> None:
         """Cancel the pending timers."""
@@ -102,12 +100,12 @@ class WorkQueue:
 
 
 class Controller:
-    """A control loop. Subclasses say what they watch in `sources` and make things true in `reconcile`."""
+    """A control loop. Subclasses say what they watch in `sources`, and act in `reconcile`."""
 
     name: ClassVar[str]
-    # Whether a key whose reconcile took long rests afterwards: what changes meanwhile is then seen at once, instead of
-    # a thousand endpoints being written anew for each pod that becomes ready.
-    rests: ClassVar[bool] = True
+    # Whether a key whose reconcile took long cools down: one reconcile then handles all that changes meanwhile, instead
+    # of writing a thousand endpoints anew for each pod that becomes ready.
+    cools_down: ClassVar[bool] = True
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
@@ -118,8 +116,16 @@ class Controller:
         raise NotImplementedError
 
     def reconcile(self, key: str) -> float | None:
-        """Bring what `key` names to its wanted state. Returns seconds after which to look again, or None."""
+        """Bring what `key` names to its desired state. Returns the seconds after which to reconcile again, or None."""
         raise NotImplementedError
+
+    def write_status(self, resource: Resource, obj: JSON, status: JSON) -> None:
+        """Replace an object's status. Raises ApiError."""
+
+        def change(new: JSON) -> None:
+            new["status"] = status
+
+        self.registry.modify(resource, namespace_of(obj), name_of(obj), change, subresource="status")
 
     @staticmethod
     def own_key(change: Change) -> list[str]:
@@ -136,8 +142,8 @@ class Controller:
                 began = time.thread_time()  # the processor's: a busy machine must not change the order of things
                 self._process(key)
                 took = time.thread_time() - began
-                if took > COSTLY and self.rests:
-                    self.queue.rest(key, min(REST * took, LONGEST_REST))
+                if took > COSTLY and self.cools_down:
+                    self.queue.cool_down(key, min(COOL_DOWN_FACTOR * took, MAX_COOL_DOWN))
                 await asyncio.sleep(0)  # let the server answer between two reconciles
         finally:
             self.queue.close()

@@ -7,21 +7,17 @@ apiapproval/apiapproval_controller,finalizer/crd_finalizer}.go. One step here: t
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from labcluster.api.conditions import is_condition_true
 from labcluster.api.errors import ApiError
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, annotations_of, is_terminating, name_of, namespace_of
-from labcluster.api.resources import BUILT_IN, CUSTOM_RESOURCE_DEFINITIONS, EVERYTHING
+from labcluster.api.resources import BUILT_IN, CUSTOM_RESOURCE_DEFINITIONS, EVERYTHING, Resource
 from labcluster.controllers.controller import Controller
 from labcluster.kinds.customresourcedefinitions import CLEANUP, ESTABLISHED, TERMINATING, set_condition
 from labcluster.kinds.definition_validation import APPROVED, is_protected
-from labcluster.storage.registry import DeleteOptions
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change
+from labcluster.storage.registry import Change, DeleteOptions
 
 NAMES_ACCEPTED = "NamesAccepted"
 _APPROVAL = "KubernetesAPIApprovalPolicyConformant"
@@ -117,7 +113,7 @@ class CustomResourceDefinitionController(Controller):
         return names - {None, ""}, kinds - {None, ""}
 
     def _clean_up(self, crd: JSON) -> None:
-        """Delete the objects; once none is left, let go of the definition."""
+        """Delete the objects; once none is left, remove the definition's finalizer."""
         resource = self.registry.served.named(name_of(crd))
         # One that is built in is not the definition's, nor are its objects.
         if resource is None or not resource.custom or not is_condition_true(crd, ESTABLISHED):

@@ -8,24 +8,22 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.conditions import is_pod_ready
 from labcluster.api.errors import ApiError
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key, uid_of
 from labcluster.api.owners import controller_of
-from labcluster.api.resources import DEPLOYMENTS, POD_DISRUPTION_BUDGETS, PODS, REPLICA_SETS, STATEFUL_SETS
+from labcluster.api.resources import DEPLOYMENTS, POD_DISRUPTION_BUDGETS, PODS, REPLICA_SETS, STATEFUL_SETS, Resource
 from labcluster.api.times import parse_time
 from labcluster.controllers.controller import Controller
+from labcluster.controllers.workload_pods import scaled_value
 from labcluster.kinds.poddisruptionbudgets import SYNC_FAILED, selects, set_allowed_condition
 from labcluster.kinds.printing import format_selector
 from labcluster.kinds.scaling import scale_of
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 DELETION_TIMEOUT = dt.timedelta(minutes=2)  # how long an evicted pod may take to be deleted before it counts again
 _SCALED = (REPLICA_SETS, DEPLOYMENTS, STATEFUL_SETS)
@@ -80,7 +78,7 @@ class DisruptionController(Controller):
         status = new["status"]
         status["observedGeneration"] = budget["metadata"]["generation"]
         try:
-            expected, desired = self._wanted(budget, pods)
+            expected, desired = self._expected(budget, pods)
         except CannotCount as error:
             text = f"Failed to calculate the number of expected pods: {error}"
             self._events.event(budget, "Warning", "CalculateExpectedPodCountFailed", text)
@@ -101,16 +99,16 @@ class DisruptionController(Controller):
         self.registry.update(POD_DISRUPTION_BUDGETS, new, subresource="status")
         return wait
 
-    def _wanted(self, budget: JSON, pods: list[JSON]) -> tuple[int, int]:
-        """How many pods there should be, and how many of them healthy. Raises CannotCount."""
+    def _expected(self, budget: JSON, pods: list[JSON]) -> tuple[int, int]:
+        """The expected pods, and how many of them must be healthy (getExpectedPodCount). Raises CannotCount."""
         spec = budget["spec"]
         at_least, at_most = spec.get("minAvailable"), spec.get("maxUnavailable")
         if at_most is not None:
             expected = self._expected_scale(budget, pods)
-            return expected, max(expected - _scaled(at_most, expected), 0)
+            return expected, max(expected - scaled_value(at_most, expected, round_up=True), 0)
         if isinstance(at_least, str):
             expected = self._expected_scale(budget, pods)
-            return expected, _scaled(at_least, expected)
+            return expected, scaled_value(at_least, expected, round_up=True)
         return (len(pods), at_least) if at_least is not None else (0, 0)
 
     def _expected_scale(self, budget: JSON, pods: list[JSON]) -> int:
@@ -133,16 +131,16 @@ class DisruptionController(Controller):
 
     def _replica_set_of_a_deployment(self, pod: JSON) -> JSON | None:
         """The pod's ReplicaSet, if a Deployment that is there controls it."""
-        found = self._controller(pod, REPLICA_SETS)
-        return found if found and self._controller(found, DEPLOYMENTS) else None
+        replica_set = self._controller(pod, REPLICA_SETS)
+        return replica_set if replica_set and self._controller(replica_set, DEPLOYMENTS) else None
 
     def _controller(self, obj: JSON, resource: Resource) -> JSON | None:
         """The controller of an object, if it is one of the resource's objects."""
         reference = controller_of(obj)
         if reference is None or (reference["apiVersion"], reference["kind"]) != (resource.api_version, resource.kind):
             return None
-        found = self.registry.find(resource, namespace_of(obj), reference["name"])
-        return found if found and uid_of(found) == reference["uid"] else None
+        controller = self.registry.find(resource, namespace_of(obj), reference["name"])
+        return controller if controller and uid_of(controller) == reference["uid"] else None
 
     def _scale(self, reference: JSON, namespace: str) -> JSON | None:
         """The Scale of a controller of any kind, None when it is gone (getScaleController). Raises CannotCount."""
@@ -161,9 +159,9 @@ class DisruptionController(Controller):
             raise CannotCount(str(error)) from error
 
     def _disrupted(self, budget: JSON, pods: list[JSON]) -> tuple[dict[str, str], float | None]:
-        """The evictions that were granted and not seen yet, and the seconds until the first of them lapses."""
+        """Granted evictions whose pods are not terminating yet, and the seconds until the first of them lapses."""
         granted: dict[str, str] = budget["status"].get("disruptedPods") or {}
-        found: dict[str, str] = {}
+        pending: dict[str, str] = {}
         waits: list[float] = []
         for pod in pods:
             since = granted.get(name_of(pod))
@@ -174,15 +172,10 @@ class DisruptionController(Controller):
                 text = f"Pod was expected by PDB {key_of(budget)} to be deleted but it wasn't"
                 self._events.event(pod, "Warning", "NotDeleted", text)
             else:
-                found[name_of(pod)] = since
+                pending[name_of(pod)] = since
                 waits.append(left)
-        return found, min(waits, default=None)
+        return pending, min(waits, default=None)
 
 
 def _replicas(workload: JSON) -> int:
     return int(workload["spec"].get("replicas") or 0)
-
-
-def _scaled(value: int | str, total: int) -> int:
-    """A number, or that percentage of the total rounded up (intstr.GetScaledValueFromIntOrPercent)."""
-    return -(-int(value[:-1]) * total // 100) if isinstance(value, str) else value

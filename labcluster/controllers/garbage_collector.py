@@ -1,22 +1,19 @@
-"""Deletes what has lost its owners (pkg/controller/garbagecollector/garbagecollector.go).
+"""Deletes objects whose owners are gone (pkg/controller/garbagecollector/garbagecollector.go).
 
-Owner references are compared by uid, so an object of the same name made anew does not count as the owner.
+Owner references are compared by uid, so a new object of the same name does not count as the owner.
 The registry keeps the index of dependents, so there is no graph to build and no absent owner to look up twice.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key, uid_of
 from labcluster.api.resources import EVENTS, EVERYTHING, Resource
 from labcluster.controllers.controller import Controller
-from labcluster.storage.registry import FOREGROUND, ORPHAN, DeleteOptions
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Change
+from labcluster.storage.registry import FOREGROUND, ORPHAN, Change, DeleteOptions
 
 
 class GarbageCollector(Controller):
@@ -36,15 +33,15 @@ class GarbageCollector(Controller):
             keys = [_key(resource, dependent) for resource, dependent in self.registry.dependents(uid_of(obj))]
         else:
             owned = bool(obj["metadata"].get("ownerReferences"))
-            keys = [_key(change.resource, obj)] if owned or _waits(obj) else []
+            keys = [_key(change.resource, obj)] if owned or _has_our_finalizer(obj) else []
         for reference in before["metadata"].get("ownerReferences") or ():
-            found = self._owner(reference, namespace_of(obj))
-            if found is not None and _waits(found[1]):
-                keys.append(_key(*found))  # the owner may be waiting for this very dependent
+            owner = self._owner(reference, namespace_of(obj))
+            if owner is not None and _has_our_finalizer(owner[1]):
+                keys.append(_key(*owner))  # the owner may be waiting for this very dependent
         return keys
 
     def reconcile(self, key: str) -> float | None:
-        """Delete the object, strip its references or let go of its finalizer, as its owners' state demands."""
+        """Delete the object, or remove its references or its finalizer, as the state of its owners asks for."""
         qualified, _, rest = key.partition(" ")
         resource = self.registry.served.named(qualified)
         obj = self.registry.find(resource, *split_key(rest)) if resource is not None else None
@@ -61,11 +58,11 @@ class GarbageCollector(Controller):
 
     def _orphan_dependents(self, resource: Resource, owner: JSON) -> None:
         for dependent_resource, dependent in self.registry.dependents(uid_of(owner)):
-            self._strip(dependent_resource, dependent, {uid_of(owner)})
-        self._let_go(resource, owner, ORPHAN)
+            self._remove_references(dependent_resource, dependent, {uid_of(owner)})
+        self._remove_finalizer(resource, owner, ORPHAN)
 
     def _finish_foreground(self, resource: Resource, owner: JSON) -> None:
-        """Delete the dependents; let go of the owner once none that blocks its deletion is left."""
+        """Delete the dependents; the owner goes once none is left that blocks its deletion."""
         for dependent_resource, dependent in self.registry.dependents(uid_of(owner)):
             if not is_terminating(dependent):
                 self._check_owners(dependent_resource, dependent)
@@ -76,7 +73,7 @@ class GarbageCollector(Controller):
             if reference["uid"] == uid_of(owner) and reference.get("blockOwnerDeletion")
         ]
         if not blocking:
-            self._let_go(resource, owner, FOREGROUND)
+            self._remove_finalizer(resource, owner, FOREGROUND)
 
     def _check_owners(self, resource: Resource, obj: JSON) -> None:
         """attemptToDeleteItem: what to do depends on which owners are solid, dangling or waiting."""
@@ -86,7 +83,7 @@ class GarbageCollector(Controller):
         solid, dangling, waiting = [], [], []
         for reference in references:
             owner = self._owner(reference, namespace_of(obj))
-            if owner is None and self._is_known(reference, namespace_of(obj)):
+            if owner is None and self._is_certain(reference, namespace_of(obj)):
                 dangling.append(reference["uid"])
             elif owner is not None and is_terminating(owner[1]) and FOREGROUND in _finalizers(owner[1]):
                 waiting.append(reference["uid"])
@@ -94,7 +91,7 @@ class GarbageCollector(Controller):
                 solid.append(reference["uid"])
         if solid:
             if dangling or waiting:
-                self._strip(resource, obj, {*dangling, *waiting})
+                self._remove_references(resource, obj, {*dangling, *waiting})
             return
         propagation = "Background"
         if (waiting and self.registry.dependents(uid_of(obj))) or FOREGROUND in _finalizers(obj):
@@ -111,8 +108,8 @@ class GarbageCollector(Controller):
         owner = self.registry.find(resource, namespace if resource.namespaced else "", reference.get("name", ""))
         return (resource, owner) if owner is not None and uid_of(owner) == reference.get("uid") else None
 
-    def _is_known(self, reference: JSON, namespace: str) -> bool:
-        """Whether absence can be told: the kind is served, and a cluster-scoped object names no namespaced owner."""
+    def _is_certain(self, reference: JSON, namespace: str) -> bool:
+        """Whether an owner that is not found is absent: its kind is served, and in the scope of the dependent."""
         resource = self.registry.served.find_kind(reference.get("apiVersion", ""), reference.get("kind", ""))
         return resource is not None and (bool(namespace) or not resource.namespaced)
 
@@ -124,7 +121,7 @@ class GarbageCollector(Controller):
             if error.code != 404:
                 raise
 
-    def _strip(self, resource: Resource, obj: JSON, uids: set[str]) -> None:
+    def _remove_references(self, resource: Resource, obj: JSON, uids: set[str]) -> None:
         def change(new: JSON) -> None:
             left = [r for r in new["metadata"]["ownerReferences"] if r["uid"] not in uids]
             if left:
@@ -134,7 +131,7 @@ class GarbageCollector(Controller):
 
         self.registry.modify(resource, namespace_of(obj), name_of(obj), change)
 
-    def _let_go(self, resource: Resource, obj: JSON, finalizer: str) -> None:
+    def _remove_finalizer(self, resource: Resource, obj: JSON, finalizer: str) -> None:
         def change(new: JSON) -> None:
             new["metadata"]["finalizers"] = [f for f in new["metadata"]["finalizers"] if f != finalizer]
 
@@ -149,6 +146,6 @@ def _finalizers(obj: JSON) -> list[str]:
     return obj["metadata"].get("finalizers") or []
 
 
-def _waits(obj: JSON) -> bool:
-    """Whether the object is being deleted and waits for this controller."""
+def _has_our_finalizer(obj: JSON) -> bool:
+    """Whether the object is being deleted and has a finalizer of this controller."""
     return is_terminating(obj) and (FOREGROUND in _finalizers(obj) or ORPHAN in _finalizers(obj))

@@ -1,52 +1,26 @@
 """ControllerRevisions: numbered snapshots of a template (pkg/controller/history/controller_history.go).
 
-A revision's name ends in a hash of its data, so the same template has the same name everywhere.
+A revision's name ends in a hash of its data, so the same template has the same name in every cluster.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
-from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api.errors import ApiError
+from labcluster.api.generated_names import fnv1_32, fnv1a_32, safe_encode
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, uid_of
 from labcluster.api.owners import controller_of, controller_reference
-from labcluster.api.random_names import SAFE_ALPHABET
 from labcluster.api.resources import CONTROLLER_REVISIONS, Resource
 from labcluster.api.selectors import LabelSelector
 from labcluster.controllers import adoption
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 HASH_LABEL = "controller.kubernetes.io/hash"
 _HASH_LABELS = {"DaemonSet": "controller-revision-hash"}  # its pods and its revisions have the same label
-_FNV_OFFSET, _FNV_PRIME = 0x811C9DC5, 0x01000193
 _HTML_ESCAPES = {ord(c): f"\\u{ord(c):04x}" for c in "<>&\u2028\u2029"}
-
-
-@lru_cache(maxsize=128)
-def fnv1_32(data: bytes) -> int:
-    """The 32-bit FNV-1 hash (multiply, then xor)."""
-    value = _FNV_OFFSET
-    for byte in data:
-        value = (value * _FNV_PRIME & 0xFFFFFFFF) ^ byte
-    return value
-
-
-def fnv1a_32(data: bytes) -> int:
-    """The 32-bit FNV-1a hash (xor, then multiply)."""
-    value = _FNV_OFFSET
-    for byte in data:
-        value = (value ^ byte) * _FNV_PRIME & 0xFFFFFFFF
-    return value
-
-
-def safe_encode(text: str) -> str:
-    """Replace each character by one of an alphabet that spells no words (apimachinery's rand.SafeEncodeString)."""
-    return "".join(SAFE_ALPHABET[byte % len(SAFE_ALPHABET)] for byte in text.encode())
 
 
 def canonical_json(value: Any) -> bytes:
@@ -63,7 +37,7 @@ def revision_hash(data: JSON, collision_count: int) -> str:
 def new_revision(parent: JSON, template: JSON, revision: int, collision_count: int) -> JSON:
     """A revision, not yet stored, that would restore the template by a strategic merge patch."""
     data = {"spec": {"template": {"metadata": {}, **template, "$patch": "replace"}}}
-    found: JSON = {
+    made: JSON = {
         "apiVersion": CONTROLLER_REVISIONS.api_version,
         "kind": CONTROLLER_REVISIONS.kind,
         "metadata": {
@@ -75,9 +49,9 @@ def new_revision(parent: JSON, template: JSON, revision: int, collision_count: i
         "revision": revision,
     }
     if annotations := parent["metadata"].get("annotations"):
-        found["metadata"]["annotations"] = dict(annotations)
-    _name_by_hash(found, parent, collision_count)
-    return found
+        made["metadata"]["annotations"] = dict(annotations)
+    _name_by_hash(made, parent, collision_count)
+    return made
 
 
 def _name_by_hash(revision: JSON, parent: JSON, collision_count: int) -> None:
@@ -94,12 +68,12 @@ def template_of(revision: JSON) -> JSON:
 
 def list_revisions(registry: Registry, parent: JSON, selector: LabelSelector) -> list[JSON]:
     """The revisions of the parent, and orphans that match its selector, oldest first."""
-    found = [
+    revisions = [
         revision
         for revision in registry.list(CONTROLLER_REVISIONS, namespace_of(parent), labels=selector)
         if (reference := controller_of(revision)) is None or reference.get("uid") == uid_of(parent)
     ]
-    return sorted(found, key=lambda r: (r["revision"], r["metadata"]["creationTimestamp"], name_of(r)))
+    return sorted(revisions, key=lambda r: (r["revision"], r["metadata"]["creationTimestamp"], name_of(r)))
 
 
 def adopt_orphans(registry: Registry, owner_resource: Resource, owner: JSON, selector: LabelSelector) -> None:

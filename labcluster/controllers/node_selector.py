@@ -39,7 +39,7 @@ def named_nodes(pod: JSON) -> set[str] | None:
     """The nodes that the required node affinity names, as that of a daemon does; None when any may match."""
     affinity = (pod["spec"].get("affinity") or {}).get("nodeAffinity") or {}
     terms = (affinity.get("requiredDuringSchedulingIgnoredDuringExecution") or {}).get("nodeSelectorTerms") or ()
-    found: set[str] = set()
+    names: set[str] = set()
     for term in terms:
         by_name = [
             set(each.get("values") or ())
@@ -48,8 +48,8 @@ def named_nodes(pod: JSON) -> set[str] | None:
         ]
         if not by_name:
             return None
-        found |= set.intersection(*by_name)
-    return found or None
+        names |= set.intersection(*by_name)
+    return names or None
 
 
 def volume_allows(volume: JSON, node: JSON) -> bool:

@@ -9,7 +9,6 @@ import datetime as dt
 import math
 from collections.abc import Callable, Iterable
 from functools import cmp_to_key
-from typing import TYPE_CHECKING
 
 from labcluster.api.conditions import condition, is_pod_finished, is_pod_ready
 from labcluster.api.errors import ApiError
@@ -18,29 +17,27 @@ from labcluster.api.objects import (
     annotations_of,
     is_terminating,
     labels_of,
-    name_of,
     namespace_of,
     split_key,
     uid_of,
 )
-from labcluster.api.owners import controller_of
+from labcluster.api.owners import controller_of, is_controlled_by
 from labcluster.api.resources import PODS, REPLICA_SETS, Resource
 from labcluster.api.times import now, parse_time
 from labcluster.controllers import adoption
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.workload_pods import (
-    MAX_BATCH,
+    BURST_REPLICAS,
+    PodControl,
     bounded,
-    is_active,
-    is_available,
+    is_pod_active,
+    is_pod_available,
     next_availability,
     pod_from_template,
-    slow_start,
+    slow_start_batch,
 )
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 DELETION_COST = "controller.kubernetes.io/pod-deletion-cost"
 _PHASE_RANK = {"Pending": 0, "Unknown": 1, "Running": 2}
@@ -54,7 +51,7 @@ class ReplicaSetController(Controller):
 
     def __init__(self, registry: Registry) -> None:
         super().__init__(registry)
-        self._recorder = EventRecorder(registry, self.name)
+        self._pod_control = PodControl(registry, EventRecorder(registry, self.name))
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
         """Sets themselves, and the sets of pods."""
@@ -68,13 +65,13 @@ class ReplicaSetController(Controller):
         replica_set = self.registry.find(REPLICA_SETS, *split_key(key))
         if replica_set is None:
             return None
-        everyone = self.registry.list(PODS, namespace_of(replica_set))
-        active = [pod for pod in everyone if is_active(pod)]
+        all_pods = self.registry.list(PODS, namespace_of(replica_set))
+        active = [pod for pod in all_pods if is_pod_active(pod)]
         pods = adoption.claim(self.registry, REPLICA_SETS, replica_set, PODS, active)
-        leaving = [
+        terminating = [
             pod
-            for pod in everyone
-            if is_terminating(pod) and not is_pod_finished(pod) and _is_controlled_by(pod, replica_set)
+            for pod in all_pods
+            if is_terminating(pod) and not is_pod_finished(pod) and is_controlled_by(pod, replica_set)
         ]
         failure: ApiError | None = None
         if not is_terminating(replica_set):
@@ -82,8 +79,8 @@ class ReplicaSetController(Controller):
                 self._manage(replica_set, pods)
             except ApiError as error:
                 failure = error
-        status = calculate_status(replica_set, pods, leaving, failure)
-        self._write_status(replica_set, status)
+        status = calculate_status(replica_set, pods, terminating, failure)
+        self.write_status(REPLICA_SETS, replica_set, status)
         if failure is not None:
             raise failure
         return next_availability(pods, _min_ready(replica_set))
@@ -92,32 +89,14 @@ class ReplicaSetController(Controller):
         """Bring the number of pods to spec.replicas (manageReplicas). Raises ApiError."""
         excess = len(pods) - bounded(_replicas(replica_set))
         if excess < 0:
-            slow_start(min(-excess, MAX_BATCH), lambda _: self._create_pod(replica_set))
+            template = replica_set["spec"].get("template") or {}
+            slow_start_batch(
+                min(-excess, BURST_REPLICAS),
+                lambda _: self._pod_control.create(replica_set, pod_from_template(template, replica_set)),
+            )
         elif excess > 0:
             ranked = rank_for_deletion(pods, self._related_pods(replica_set))
-            failures = [e for pod in ranked[: min(excess, MAX_BATCH)] if (e := self._delete_pod(replica_set, pod))]
-            if failures:
-                raise failures[0]
-
-    def _create_pod(self, replica_set: JSON) -> None:
-        template = replica_set["spec"].get("template") or {}
-        try:
-            pod = self.registry.create(PODS, pod_from_template(template, replica_set))
-        except ApiError as error:
-            if any(c.get("reason") == "NamespaceTerminating" for c in error.details.get("causes") or ()):
-                return  # any creation would fail: nothing to report, nothing to retry
-            self._recorder.event(replica_set, "Warning", "FailedCreate", f"Error creating: {error}")
-            raise
-        self._recorder.event(replica_set, "Normal", "SuccessfulCreate", f"Created pod: {name_of(pod)}")
-
-    def _delete_pod(self, replica_set: JSON, pod: JSON) -> ApiError | None:
-        try:
-            self.registry.delete(PODS, namespace_of(pod), name_of(pod))
-        except ApiError as error:
-            self._recorder.event(replica_set, "Warning", "FailedDelete", f"Error deleting: {error}")
-            return error
-        self._recorder.event(replica_set, "Normal", "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
-        return None
+            self._pod_control.delete(replica_set, ranked[: min(excess, BURST_REPLICAS)])
 
     def _related_pods(self, replica_set: JSON) -> list[JSON]:
         """The pods of all sets with the same controller: a Deployment's pods of other revisions count as well."""
@@ -130,23 +109,16 @@ class ReplicaSetController(Controller):
         pods = self.registry.list(PODS, namespace_of(replica_set))
         return [pod for pod in pods if (controller_of(pod) or {}).get("uid") in uids]
 
-    def _write_status(self, replica_set: JSON, status: JSON) -> None:
-        def change(obj: JSON) -> None:
-            obj["status"] = status
 
-        namespace, name = namespace_of(replica_set), name_of(replica_set)
-        self.registry.modify(REPLICA_SETS, namespace, name, change, subresource="status")
-
-
-def calculate_status(replica_set: JSON, pods: list[JSON], leaving: list[JSON], failure: ApiError | None) -> JSON:
+def calculate_status(replica_set: JSON, pods: list[JSON], terminating: list[JSON], failure: ApiError | None) -> JSON:
     """The status for the active pods and the terminating ones (replica_set_utils.go, calculateStatus)."""
     template_labels = ((replica_set["spec"].get("template") or {}).get("metadata") or {}).get("labels") or {}
     status = {
         "replicas": len(pods),
         "fullyLabeledReplicas": sum(template_labels.items() <= labels_of(pod).items() for pod in pods),
         "readyReplicas": sum(is_pod_ready(pod) for pod in pods),
-        "availableReplicas": sum(is_available(pod, _min_ready(replica_set)) for pod in pods),
-        "terminatingReplicas": len(leaving),
+        "availableReplicas": sum(is_pod_available(pod, _min_ready(replica_set)) for pod in pods),
+        "terminatingReplicas": len(terminating),
         "observedGeneration": replica_set["metadata"].get("generation", 0),
     }
     status = {k: v for k, v in status.items() if v or k not in _OMITTED_WHEN_ZERO}
@@ -174,17 +146,17 @@ def rank_for_deletion(pods: list[JSON], related: list[JSON]) -> list[JSON]:
     """The pods in the order in which to delete them (controller_utils.go, ActivePodsWithRanks).
 
     Unassigned before assigned, Pending before Running, not ready before ready, lower deletion cost first, more
-    related pods on the same node first, newer ready first, more restarts first, newer first. Times count by their
-    logarithm only, so that among pods of similar age the uid decides, and not always the youngest goes.
+    related pods on the same node first, ready for a shorter time first, more restarts first, newer first. Ages are
+    compared by their logarithm, so that among pods of similar age the uid decides, and not always the youngest goes.
     """
     on_node: dict[str, int] = {}
     for pod in related:
-        if is_active(pod):
+        if is_pod_active(pod):
             node = pod["spec"].get("nodeName", "")
             on_node[node] = on_node.get(node, 0) + 1
     time = dt.datetime.now(dt.UTC)
 
-    def plain(pod: JSON) -> tuple[int, ...]:
+    def rank(pod: JSON) -> tuple[int, ...]:
         node = pod["spec"].get("nodeName", "")
         return (
             1 if node else 0,
@@ -195,10 +167,10 @@ def rank_for_deletion(pods: list[JSON], related: list[JSON]) -> list[JSON]:
         )
 
     def compare(one: JSON, two: JSON) -> int:
-        if plain(one) != plain(two):
-            return -1 if plain(one) < plain(two) else 1
-        if is_pod_ready(one) and (found := _compare_ages(_ready_since(one), _ready_since(two), one, two, time)):
-            return found
+        if rank(one) != rank(two):
+            return -1 if rank(one) < rank(two) else 1
+        if is_pod_ready(one) and (by_age := _compare_ages(_ready_since(one), _ready_since(two), one, two, time)):
+            return by_age
         if _restarts(one) != _restarts(two):
             return -1 if _restarts(one) > _restarts(two) else 1
         return _compare_ages(
@@ -236,10 +208,6 @@ def _deletion_cost(pod: JSON) -> int:
         return int(annotations_of(pod).get(DELETION_COST, "0"))
     except ValueError:
         return 0
-
-
-def _is_controlled_by(pod: JSON, replica_set: JSON) -> bool:
-    return (controller_of(pod) or {}).get("uid") == uid_of(replica_set)
 
 
 def _replicas(replica_set: JSON) -> int:

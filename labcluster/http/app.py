@@ -14,7 +14,7 @@ from labcluster.api.pod_runtime import PodRuntime
 from labcluster.auth.pki import Pki
 from labcluster.auth.rbac.attributes import ANONYMOUS, User
 from labcluster.auth.rbac.authorizer import Authorizer
-from labcluster.http.about import component_statuses, discovery, documents, health
+from labcluster.http.about import component_statuses, discovery, documents, health, not_served
 from labcluster.http.access import impersonation, reviews
 from labcluster.http.access.authorization import check_path, check_target, is_public
 from labcluster.http.access.users import authenticate
@@ -150,7 +150,7 @@ async def _review(request: web.Request, services: Services, target: Target, user
     """Answer a review. Raises ApiError 404 for anything else and 405 for other verbs."""
     resource = reviews.find(target.group, target.version, target.plural)
     if resource is None or target.name or resource.namespaced != bool(target.namespace):
-        raise no_such_resource()
+        raise not_served.not_found(target.group, target.plural)
     if target.verb != "create":
         raise method_not_supported(resource, target.verb or request.method.lower())
     question = body.decode(await body.read(request), body.content_type(request), resource.kind)

@@ -10,8 +10,8 @@ from decimal import Decimal
 from typing import TYPE_CHECKING
 
 from labcluster.api import errors, quantities
+from labcluster.api.generated_names import random_suffix
 from labcluster.api.objects import JSON, name_of, namespace_of
-from labcluster.api.random_names import random_suffix
 from labcluster.api.resources import PODS, SERVICE_ACCOUNTS
 from labcluster.kinds.pod_defaults import FILE_MODE, all_containers
 

@@ -33,7 +33,7 @@ LOG = "daemon.log"
 _SCRIPT = Path(__file__).with_name("namespaces.py")
 TOOLS = {"nsenter": "util-linux", "setsid": "util-linux", "flock": "util-linux"}
 ROOM_NEEDED = 32 * 1024 * 1024  # bytes; the state of a cluster with some pods
-_LOG_LIMIT = 4 * 1024 * 1024  # bytes of old log that are kept at a start
+_LOG_LIMIT = 4 * 1024 * 1024  # bytes; a larger log is rotated at a start
 
 
 @dataclass(frozen=True)
@@ -42,8 +42,8 @@ class Launched:
 
     pid: int
     ports: Ports
-    already: bool  # it ran before
-    facts: dict[str, Any] = field(default_factory=dict)  # what the daemon said with Report.ready
+    already: bool  # it ran already
+    facts: dict[str, Any] = field(default_factory=dict)  # what the daemon reported with Report.ready
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _locked(state_dir: Path, timeout: float) -> Iterator[int]:
     """Hold <state>/lock, so that two commands do not start or stop the same lab at once; yields its descriptor.
 
     A daemon that is being started holds it, too, until it is ready: when the command that started it is killed, the
-    next one waits for the cluster instead of meeting it half made.
+    next one waits until the cluster has started.
     """
     lock = os.open(state_dir / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
@@ -88,7 +88,7 @@ def _daemon(state_dir: Path) -> Iterator[_Process | None]:
         yield None
         return
     try:
-        stat = search.stat(pid)
+        stat = search.proc_stat(pid)
         ours = boot == search.boot_id() and len(stat) > 19 and int(stat[19]) == start_time and stat[0] not in "ZX"
         yield _Process(pid, descriptor) if ours else None
     finally:
@@ -96,12 +96,12 @@ def _daemon(state_dir: Path) -> Iterator[_Process | None]:
 
 
 def _read_record(state_dir: Path) -> tuple[int, int, str]:
-    """PID, start time and boot of the daemon. Raises LookupError where there is no record, nor a lost one's daemon."""
+    """PID, start time and boot of the daemon. Raises LookupError when there is no record and no daemon runs."""
     try:
         data = json.loads((state_dir / RECORD).read_text())
         return int(data["pid"]), int(data["startTime"]), str(data["boot"])
     except (OSError, ValueError, KeyError, TypeError):
-        data = search.recover(state_dir / RECORD)
+        data = search.recover_record(state_dir / RECORD)
         return data["pid"], data["startTime"], data["boot"]
 
 
@@ -111,7 +111,7 @@ def is_running(state_dir: Path) -> bool:
         return process is not None
 
 
-def _ended(process: _Process, seconds: float) -> bool:
+def _ends_within(process: _Process, seconds: float) -> bool:
     poll = select.poll()
     poll.register(process.descriptor, select.POLLIN)
     return bool(poll.poll(seconds * 1000))
@@ -133,9 +133,9 @@ def _stop(state_dir: Path, timeout: float) -> bool:
     with _daemon(state_dir) as process:
         if process:
             _signal(process, signal.SIGTERM)
-            if not _ended(process, timeout):
+            if not _ends_within(process, timeout):
                 _signal(process, signal.SIGKILL)
-                if not _ended(process, 10):
+                if not _ends_within(process, 10):
                     raise LaunchError(
                         f"Process {process.pid} does not end, not even by SIGKILL.",
                         "A system call of it hangs (a dead network disk?); restart the machine.",
@@ -173,8 +173,8 @@ def start(
                     return Launched(process.pid, ports, already=True)
             _stop(state_dir, timeout=5)
             _check_tools()
-            _check_room(state_dir)
-            _shorten(state_dir / LOG)
+            _check_disk_space(state_dir)
+            _rotate(state_dir / LOG)
             return _start(state_dir, node_ports, dns_node_port, api_port, progress, timeout, list(command), lock)
     except OSError as e:
         if e.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -196,16 +196,18 @@ def _start(
 ) -> Launched:
     ports, sockets = bind_host_sockets(state_dir, api_port=api_port, dns_node_port=dns_node_port, node_ports=node_ports)
     try:
-        with contextlib.closing(_Report.create()) as report:
+        with contextlib.closing(_ReportReader.create()) as report:
             described = json.dumps({**sockets.descriptors(), "report": report.writer, "lock": lock})
             keep = [lock, *(s.fileno() for s in sockets.all())]
             try:
-                _enter([*command, "--state", str(state_dir), "--sockets", described], state_dir, report, keep)
+                _spawn_in_namespaces(
+                    [*command, "--state", str(state_dir), "--sockets", described], state_dir, report, keep
+                )
                 facts = report.wait(progress, timeout, state_dir / LOG)
                 with _daemon(state_dir) as process:
                     if process:
                         return Launched(process.pid, ports, already=False, facts=facts)
-                raise LaunchError("The daemon ended just after it was ready." + _last_words(state_dir / LOG))
+                raise LaunchError("The daemon ended just after it was ready." + _log_tail(state_dir / LOG))
             except BaseException:
                 _stop(state_dir, timeout=2)
                 raise
@@ -213,8 +215,8 @@ def _start(
         sockets.close()
 
 
-def _enter(command: list[str], state_dir: Path, report: _Report, keep: list[int]) -> None:
-    """Run namespaces.py; returns when its first half has left."""
+def _spawn_in_namespaces(command: list[str], state_dir: Path, report: _ReportReader, keep: list[int]) -> None:
+    """Run namespaces.py; returns when its first half has exited, and the command runs."""
     plan = {
         "command": command,
         "report": report.writer,
@@ -235,14 +237,14 @@ def _enter(command: list[str], state_dir: Path, report: _Report, keep: list[int]
     child.wait(timeout=30)
 
 
-class _Report:
-    """The reading end of the pipe on which the daemon tells how far it is."""
+class _ReportReader:
+    """The reading end of the pipe on which the daemon reports its progress (the other is inherited.Report)."""
 
     def __init__(self, reader: int, writer: int) -> None:
         self.reader, self.writer = reader, writer
 
     @classmethod
-    def create(cls) -> _Report:
+    def create(cls) -> _ReportReader:
         return cls(*os.pipe())
 
     def close_writer(self) -> None:
@@ -255,7 +257,7 @@ class _Report:
         os.close(self.reader)
 
     def wait(self, progress: Callable[[str], None], timeout: float, log: Path) -> dict[str, Any]:
-        """Pass progress on until the daemon is ready; returns the facts it told. Raises LaunchError."""
+        """Pass progress on until the daemon is ready; returns the facts that it reported. Raises LaunchError."""
         deadline = time.monotonic() + timeout
         last = "nothing yet"
         for line in self._lines(deadline):
@@ -273,10 +275,10 @@ class _Report:
                 raise namespaces_refused(what["stage"], what["errno"], what["text"])
         if time.monotonic() >= deadline:
             raise LaunchError(
-                f"The cluster was not ready within {timeout:.0f} seconds; the last it did: {last}." + _last_words(log),
+                f"The cluster was not ready within {timeout:.0f} seconds; the last it did: {last}." + _log_tail(log),
                 f"The whole log: {log}",
             )
-        raise LaunchError("The daemon ended before it was ready." + _last_words(log), f"The whole log: {log}")
+        raise LaunchError("The daemon ended before it was ready." + _log_tail(log), f"The whole log: {log}")
 
     def _lines(self, deadline: float) -> Iterator[dict[str, Any]]:
         buffer = b""
@@ -292,11 +294,11 @@ class _Report:
 
 
 def check_namespaces(directory: Path | None = None) -> None:
-    """Try out what the cluster needs of the kernel and of the system. Raises LaunchError with the remedy."""
+    """Try whether this machine allows the namespaces that the cluster needs. Raises LaunchError with the remedy."""
     _check_tools()
-    with tempfile.TemporaryDirectory(dir=directory) as scratch, contextlib.closing(_Report.create()) as report:
+    with tempfile.TemporaryDirectory(dir=directory) as scratch, contextlib.closing(_ReportReader.create()) as report:
         ready = "import os,sys; os.write(int(sys.argv[1]), b'{\"ready\": {}}\\n')"
-        _enter([sys.executable, "-I", "-S", "-c", ready, str(report.writer)], Path(scratch), report, [])
+        _spawn_in_namespaces([sys.executable, "-I", "-S", "-c", ready, str(report.writer)], Path(scratch), report, [])
         report.wait(lambda text: None, 30, Path(scratch, LOG))
 
 
@@ -306,19 +308,19 @@ def _check_tools() -> None:
             raise tool_missing(tool, package)
 
 
-def _check_room(state_dir: Path) -> None:
-    room = os.statvfs(state_dir)
-    if room.f_bavail * room.f_frsize < ROOM_NEEDED:
+def _check_disk_space(state_dir: Path) -> None:
+    disk = os.statvfs(state_dir)
+    if disk.f_bavail * disk.f_frsize < ROOM_NEEDED:
         raise disk_full(state_dir)
 
 
-def _shorten(log: Path) -> None:
-    """Begin a new log when the old one has grown large."""
+def _rotate(log: Path) -> None:
+    """Begin a new log file when the old one is large."""
     if log.exists() and log.stat().st_size > _LOG_LIMIT:
         os.replace(log, log.with_suffix(".log.1"))
 
 
-def _last_words(log: Path, lines: int = 8) -> str:
+def _log_tail(log: Path, lines: int = 8) -> str:
     try:
         text = log.read_bytes()[-4096:].decode(errors="replace").strip()
     except OSError:

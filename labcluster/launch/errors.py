@@ -1,4 +1,4 @@
-"""Why the embedded cluster did not start, and what to type to change that."""
+"""Why the embedded cluster did not start, and the remedy."""
 
 from __future__ import annotations
 

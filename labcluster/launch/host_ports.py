@@ -1,7 +1,7 @@
-"""The sockets that the cluster answers on in the host's network: bound before it moves into a network of its own.
+"""The cluster's listeners on the host: bound before the daemon enters a network namespace of its own.
 
 A host port equals the port it stands for when that is free. Otherwise the whole block moves by one offset,
-so that two labs run side by side. What was chosen is kept in ports.json and used again at the next start.
+so that two labs run side by side. The ports are kept in ports.json and used again at the next start.
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ class HostSockets:
 
     def close(self) -> None:
         """Close this process' copies."""
-        for one in self.all():
-            one.close()
+        for sock in self.all():
+            sock.close()
 
     def descriptors(self) -> dict[str, Any]:
         """The descriptors as the daemon gets them (see inherited.py)."""
@@ -70,18 +70,18 @@ class HostSockets:
 
 
 def _bind_tcp(port: int, *, listen: bool) -> socket.socket:
-    one = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         # Without it, connections of the last run that linger in TIME_WAIT would block the port for a minute.
-        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        one.bind((LOOPBACK, port))
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((LOOPBACK, port))
         if listen:
-            one.listen(128)
-        one.setblocking(False)
+            sock.listen(128)
+        sock.setblocking(False)
     except BaseException:
-        one.close()
+        sock.close()
         raise
-    return one
+    return sock
 
 
 def _bind_pair(port: int, *, listen: bool) -> tuple[socket.socket, socket.socket]:
@@ -121,10 +121,10 @@ def _bind(ports: Ports) -> HostSockets:
 
 
 def _free_api_port(preferred: int) -> int:
-    for wanted in (preferred, 0):
+    for port in (preferred, 0):
         try:
-            with _bind_tcp(wanted, listen=True) as one:
-                return int(one.getsockname()[1])
+            with _bind_tcp(port, listen=True) as sock:
+                return int(sock.getsockname()[1])
         except OSError:
             continue
     raise no_free_ports(1)

@@ -11,10 +11,10 @@ from typing import Any
 
 
 class Report:
-    """Tells the command that waits for the daemon how far it is: JSON lines on a pipe.
+    """Reports the progress of the start to the command that waits for it: JSON lines on a pipe.
 
-    Ends with `ready`, which lets go of the start's lock, or with `failed`. What is said afterwards, or when nobody
-    listens any more, is dropped.
+    Ends with `ready`, which releases the lock of the start, or with `failed`. What is reported afterwards, or when
+    nobody reads any more, is dropped.
     """
 
     def __init__(self, descriptor: int | None, lock: int | None = None) -> None:
@@ -22,13 +22,13 @@ class Report:
         self._lock = lock
 
     def progress(self, text: str) -> None:
-        """A line for the person who waits, for example "nodes are ready"."""
+        """A line for the user who waits, for example "nodes are ready"."""
         self._send({"progress": text})
 
     def ready(self, **facts: Any) -> None:
         """The cluster answers. `facts` reach the caller of launch.start as Launched.facts."""
         if self._lock is not None:
-            fcntl.flock(self._lock, fcntl.LOCK_UN)  # for the command that waits, too: the start is over
+            fcntl.flock(self._lock, fcntl.LOCK_UN)  # also for the command that waits, which shares it
             os.close(self._lock)
             self._lock = None
         self._send({"ready": facts}, last=True)
@@ -57,7 +57,6 @@ class Inherited:
     dns_tcp: socket.socket  # listens already
     dns_udp: socket.socket
     node_ports: dict[int, tuple[socket.socket, socket.socket]]  # NodePort -> TCP (bound, does not listen), UDP
-    host_ports: dict[int, int]  # NodePort -> port on the host
     report: Report
 
 
@@ -78,13 +77,12 @@ def from_sockets_argument(text: str) -> Inherited:
         dns_tcp=_socket(dns_tcp),
         dns_udp=_socket(dns_udp),
         node_ports=node_ports,
-        host_ports={port: tcp.getsockname()[1] for port, (tcp, _) in node_ports.items()},
         report=Report(report, lock),
     )
 
 
 def _socket(descriptor: int) -> socket.socket:
     os.set_inheritable(descriptor, False)
-    one = socket.socket(fileno=descriptor)
-    one.setblocking(False)
-    return one
+    sock = socket.socket(fileno=descriptor)
+    sock.setblocking(False)
+    return sock

@@ -4,7 +4,7 @@
 
 `unshare` wants a process without threads, which the caller (a notebook, for example) is not. The program forks:
 the first half writes the record of the daemon's PID and leaves at once, so that the daemon becomes a child of
-init; the second half becomes the command. Trouble is told on the descriptor `report` as one JSON line
+init; the second half becomes the command. A failure is reported on the descriptor `report` as one JSON line
 {"refused": {"stage", "errno", "text"}}.
 """
 
@@ -79,7 +79,7 @@ def _close_all_but(keep: set[int]) -> None:
 
 
 def main(argument: str) -> int:
-    """See the module's text. Returns the exit code of the first half; the second half does not return."""
+    """See the module's docstring. Returns the exit code of the first half; the second half does not return."""
     plan = json.loads(argument)
     report = plan["report"]
     stage = ""
@@ -97,7 +97,7 @@ def main(argument: str) -> int:
             return 0
         os.close(go)
         if not os.read(recorded, 1):
-            return 1  # the first half failed and has said why
+            return 1  # the first half failed and has reported why
         stage = "mount /proc"
         _check(_libc.mount(b"proc", b"/proc", b"proc", MS_NOSUID | MS_NODEV | MS_NOEXEC, None))
         stage = f"open {plan['log']}"

@@ -2,8 +2,7 @@
 
 The Kubernetes DNS specification 1.1.0 says which names exist; where it is silent, this follows CoreDNS
 (plugin/kubernetes, plugin/backend_lookup.go) with the options of kubeadm's Corefile: `pods insecure`, `ttl 30`.
-Readable as it is: a service's name that exists without the asked type is NODATA, any other name NXDOMAIN, and both
-carry the zone's SOA.
+A name that exists without the queried type gets NODATA, any other name NXDOMAIN, and both carry the zone's SOA.
 
 Two differences, because this cluster has no upstream resolver: an ExternalName's target outside the zone is given
 as the CNAME alone, and reverse names are served for the cluster's own ranges only.
@@ -24,12 +23,12 @@ import dns.rdatatype
 import dns.rrset
 
 from labcluster import settings
-from labcluster.kinds import formats as names
+from labcluster.kinds import formats
 from labcluster.network.service_index import Port, Service, ServiceIndex, ServiceKey
 
 SCHEMA_VERSION = "1.1.0"  # of the specification, as TXT at dns-version.<zone>
 SCHEMA_VERSION_TTL = 28800  # seconds
-MAX_CNAMES = 8  # a chain of ExternalNames is followed so far
+MAX_CNAMES = 8  # how long a chain of ExternalNames may be
 
 Labels = tuple[str, ...]
 
@@ -39,7 +38,7 @@ _SERVICES, _PODS = "svc", "pod"
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One (host, port) that a name stands for. `name` is the name under which the host itself is found."""
+    """One (host, port) of a name. `name` is the name by which the host itself is resolved."""
 
     host: str  # an address, or a DNS name for an ExternalName
     port: int  # -1: none
@@ -48,7 +47,7 @@ class Record:
 
 @dataclass
 class Answer:
-    """What a response is made of. `zone` is None for a name outside every zone of the cluster."""
+    """The rcode and sections of a response. `zone` is None for a name outside every zone of the cluster."""
 
     rcode: dns.rcode.Rcode = dns.rcode.NOERROR
     zone: dns.name.Name | None = None
@@ -62,15 +61,15 @@ class _NoSuchName(Exception):
 
 
 class ClusterZone:
-    """Answers questions about the cluster's names from an index of its services."""
+    """Answers queries for the cluster's names from an index of its services."""
 
     def __init__(self, index: ServiceIndex, addresses: Sequence[str]) -> None:
-        """addresses: where this DNS server itself listens; the name servers' names are found through them."""
+        """addresses: where this DNS server itself listens; from them follow the names in the zone's NS records."""
         self._index = index
         self._addresses = tuple(addresses)
 
     def answer(self, name: dns.name.Name, rdtype: dns.rdatatype.RdataType) -> Answer:
-        """The answer to a question of class IN; owner names keep the case of `name`."""
+        """The answer to a query of class IN; owner names keep the case of `name`."""
         labels = tuple(label.decode("latin-1").lower() for label in name.labels[:-1])
         if labels[-len(_ZONE) :] == _ZONE:
             return self._complete(_ZONE, labels[: -len(_ZONE)], name, rdtype)
@@ -124,7 +123,7 @@ class ClusterZone:
     ) -> list[dns.rrset.RRset]:
         """A or AAAA records; an ExternalName gives its CNAME and, if that stays in the zone, what it leads to."""
         records = self._records(relative)
-        found = _addresses(name, rdtype, [r.host for r in records])
+        rrsets = _addresses(name, rdtype, [r.host for r in records])
         for record in records:
             if _is_address(record.host) or depth >= MAX_CNAMES:
                 continue
@@ -132,18 +131,18 @@ class ClusterZone:
             cname = _rrset(name, settings.DNS_TTL, dns.rdatatype.CNAME, [target])
             labels = tuple(target.lower().rstrip(".").split("."))
             if labels[-len(_ZONE) :] != _ZONE:
-                found.append(cname)
+                rrsets.append(cname)
                 continue
             try:
-                behind = self._resolve(labels[: -len(_ZONE)], _name(target), rdtype, depth + 1)
+                resolved = self._resolve(labels[: -len(_ZONE)], _name(target), rdtype, depth + 1)
             except _NoSuchName:
-                behind = []
-            if behind:
-                found += [cname, *behind]
-        return found
+                resolved = []
+            if resolved:
+                rrsets += [cname, *resolved]
+        return rrsets
 
     def _records(self, relative: Labels) -> list[Record]:
-        """What a name of the zone stands for; [] for a name that exists with no records of its own.
+        """The records of a name of the zone; [] for a name that exists with none of its own (an empty non-terminal).
 
         Raises _NoSuchName. The shapes (plugin/kubernetes/parse.go), from the right: `svc` or `pod`, the namespace,
         the service, and then either an endpoint or `_protocol` and `_port`.
@@ -174,11 +173,11 @@ class ClusterZone:
             if not label and not _is_address(service.external_name):
                 yield Record(service.external_name, -1, own_name)
         elif service.headless or label:
-            for part in self._index.slices(service.key):
-                for endpoint in part.endpoints:
+            for endpoint_slice in self._index.slices(service.key):
+                for endpoint in endpoint_slice.endpoints:
                     if not endpoint.ready or (label and label != endpoint.dns_label.lower()):
                         continue
-                    for target in part.ports:
+                    for target in endpoint_slice.ports:
                         if _matches(target, port, protocol):
                             yield Record(endpoint.address, target.port, f"{endpoint.dns_label}.{own_name}")
         else:
@@ -217,15 +216,15 @@ class ClusterZone:
             answer.additional += _addresses(_name(server), dns.rdatatype.A, [host])
 
     def _name_server_hosts(self) -> Iterator[tuple[str, str]]:
-        """Names and addresses of this server: the services in front of it, else `ns.dns` (CoreDNS's ns.go)."""
-        index, found = self._index, False
+        """Names and addresses of this server: of its Services, else `ns.dns` (CoreDNS's ns.go)."""
+        index, has_service = self._index, False
         for address in self._addresses:
             for key in index.services_with_endpoint(address):
                 service = index.services.get(key)
                 if service is not None and not service.headless and service.cluster_ips and _serves_dns(service):
-                    found = True
+                    has_service = True
                     yield f"{_service_name(key)}.", service.cluster_ips[0]
-        if not found:
+        if not has_service:
             for address in self._addresses:
                 yield f"ns.dns.{settings.CLUSTER_DOMAIN}.", address
 
@@ -251,8 +250,8 @@ class ClusterZone:
             yield f"{_service_name(service.key)}."
             return
         for key in self._index.services_with_endpoint(address):
-            for part in self._index.slices(key):
-                for endpoint in part.endpoints:
+            for endpoint_slice in self._index.slices(key):
+                for endpoint in endpoint_slice.endpoints:
                     if endpoint.address == address and endpoint.ready:
                         yield f"{endpoint.dns_label}.{_service_name(key)}."
 
@@ -294,7 +293,7 @@ def _absolute(host: str) -> str:
     return host if host.endswith(".") else host + "."
 
 
-_is_address = lru_cache(4096)(names.is_address)
+_is_address = lru_cache(4096)(formats.is_address)
 
 
 @lru_cache(4096)

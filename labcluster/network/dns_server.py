@@ -1,4 +1,4 @@
-"""Cluster DNS on the wire: the cluster's zone, served where pods and the host look for it.
+"""The DNS server of the cluster's zone, for pods and for the host.
 
 No answer is cached, and none is older than the registry's last write: kubeadm's Corefile, too, switches its cache off
 for the cluster's zone. A name outside the cluster is REFUSED: there is no upstream to ask, and REFUSED, unlike the
@@ -11,7 +11,6 @@ shuffles a record set when it writes it).
 from __future__ import annotations
 
 import socket
-from typing import TYPE_CHECKING
 
 import dns.edns
 import dns.flags
@@ -23,13 +22,11 @@ from labcluster import settings
 from labcluster.network.cluster_dns import ClusterZone
 from labcluster.network.nameserver import NameServer, response_to
 from labcluster.network.service_index import ServiceIndex
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 
 class ClusterDNS:
-    """The cluster's DNS server. Until `start` it answers SERVFAIL."""
+    """The cluster's DNS server. Until `start` it answers with SERVFAIL."""
 
     def __init__(self, registry: Registry, *, address: str = str(settings.CONTROL_PLANE.address)) -> None:
         """address: where pods reach it (through the Services that point there)."""
@@ -40,12 +37,12 @@ class ClusterDNS:
         self._server = NameServer(self.respond)
 
     async def serve(self, *sockets: socket.socket) -> None:
-        """Answer on sockets that are bound already (UDP or TCP), and own them from now on."""
+        """Serve on sockets that are bound already (UDP or TCP), and own them from now on."""
         for sock in sockets:
             await self._server.serve(sock)
 
     async def start(self, port: int = settings.DNS_PORT_ON_NODE) -> int:
-        """Follow the registry and listen at the address; returns the port. Raises OSError if it cannot be had."""
+        """Follow the registry and listen at the address; returns the port. Raises OSError if it cannot be bound."""
         self._index.follow(self._registry)
         return await self._server.listen(self._address, port)
 

@@ -1,4 +1,4 @@
-"""Byte pumps: connections and datagrams that come in at one socket go out to an address chosen for each.
+"""TCP and UDP forwarding in user space: each connection, and each client's datagrams, to an endpoint chosen for it.
 
 A connection is two one-way pumps on the event loop's readiness callbacks: no task and no stream object between a
 `recv` and its `send`, so a hop costs little more than the two system calls. Each direction ends by itself
@@ -20,14 +20,14 @@ from typing import Protocol
 log = logging.getLogger(__name__)
 
 Address = tuple[str, int]
-# Chooses where a client's connection (or flow of datagrams) goes; None refuses it. Called with the client's address.
-Choose = Callable[[str], Address | None]
+# Chooses the endpoint of a client's connection (or UDP flow); None refuses it. Called with the client's address.
+ChooseEndpoint = Callable[[str], Address | None]
 
 CHUNK = 256 * 1024  # bytes read at a time
 BACKLOG = 512
-CONNECT_SECONDS = 30.0  # then a target that does not answer counts as gone
+CONNECT_SECONDS = 30.0  # the timeout of a connection to an endpoint
 UDP_IDLE_SECONDS = 30.0  # as netfilter's conntrack keeps an unanswered UDP flow
-MAX_UDP_FLOWS = 256  # of one listener; the one longest unused makes room
+MAX_UDP_FLOWS = 256  # of one listener; the least recently used is dropped for a new one
 ACCEPT_PAUSE_SECONDS = 0.2  # when the process has no file descriptor left
 _DATAGRAM = 65535
 _EVENTS_PER_WAKE = 32  # then the event loop's other work has its turn
@@ -35,7 +35,7 @@ _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # SO_LINGER: on, no time
 
 
 class Forwarder(Protocol):
-    """What a listener of either protocol offers the proxy."""
+    """A listener of either protocol, as the service proxy uses it."""
 
     def start(self) -> None:
         """Begin to accept."""
@@ -44,7 +44,7 @@ class Forwarder(Protocol):
         """Forget the UDP flows to targets that are no longer among `alive`; connections live on."""
 
     def stop(self) -> None:
-        """Accept no more; connections under way go on."""
+        """Accept no more; established connections live on."""
 
 
 class TCPForwarder:
@@ -52,14 +52,14 @@ class TCPForwarder:
 
     close_on_stop=False keeps the socket bound, so that `start` can be called again: for sockets that were inherited.
     (Linux keeps only a port that was bound by its number; one it chose itself, for port 0, it takes back.)
-    `connections` holds the connections under way; they outlive the listener.
+    `connections` holds the established connections; they outlive the listener.
     """
 
     def __init__(
-        self, sock: socket.socket, choose: Choose, connections: set[Connection], *, close_on_stop: bool = True
+        self, sock: socket.socket, choose: ChooseEndpoint, connections: set[Connection], *, close_on_stop: bool = True
     ) -> None:
         sock.setblocking(False)
-        # Connections of an earlier time at this port (TIME_WAIT, or still open) are no reason not to listen again.
+        # Older connections at this port (in TIME_WAIT, or still open) must not keep it from listening again.
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         self._sock = sock
         self._choose = choose
@@ -77,7 +77,7 @@ class TCPForwarder:
         """Nothing: an established connection outlives its endpoint's place in the Service, as with conntrack."""
 
     def stop(self) -> None:
-        """Listen no more; connections under way go on. Connecting is refused from now on."""
+        """Close the listener: new connections are refused, established ones live on."""
         self._loop.remove_reader(self._sock)
         if self._resume:
             self._resume.cancel()
@@ -113,20 +113,20 @@ class TCPForwarder:
 class Connection:
     """A client's connection and the one made for it: two pumps that end together when either fails."""
 
-    def __init__(self, client: socket.socket, target: Address, among: set[Connection]) -> None:
+    def __init__(self, client: socket.socket, target: Address, connections: set[Connection]) -> None:
         self._loop = asyncio.get_running_loop()
         self._client = client
-        self._among = among
+        self._connections = connections
         self._target = target
         self._pumps: tuple[_Pump, ...] = ()
         client.setblocking(False)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        among.add(self)
+        connections.add(self)
         try:
             self._server = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         except OSError as error:
             log.warning("no socket towards %s:%d: %s", *target, error)
-            among.discard(self)
+            connections.discard(self)
             _close_with_reset(client)
             return
         self._timer = self._loop.call_later(CONNECT_SECONDS, self._fail, TimeoutError("no answer"))
@@ -148,13 +148,13 @@ class Connection:
             _Pump(self._loop, self._client, self._server, self._pump_ended),
             _Pump(self._loop, self._server, self._client, self._pump_ended),
         )
-        self._pumps[0].fill()  # the client has often spoken by now
+        self._pumps[0].fill()  # the client has often sent something by now
 
     def _pump_ended(self, error: OSError | None) -> None:
         if error is not None:
             self._fail(error)
         elif all(pump.ended for pump in self._pumps):
-            self._among.discard(self)
+            self._connections.discard(self)
             self._client.close()
             self._server.close()
 
@@ -164,9 +164,9 @@ class Connection:
 
     def abort(self) -> None:
         """Reset both sides."""
-        if self not in self._among:
+        if self not in self._connections:
             return
-        self._among.discard(self)
+        self._connections.discard(self)
         self._timer.cancel()
         for sock in (self._client, self._server):
             self._loop.remove_reader(sock)
@@ -175,7 +175,7 @@ class Connection:
 
 
 class _Pump:
-    """One direction of a connection. Reads only while nothing waits to be written."""
+    """One direction of a connection. Reads only when everything before is written."""
 
     def __init__(
         self,
@@ -189,11 +189,11 @@ class _Pump:
         self._source = source
         self._sink = sink
         self._on_end = on_end
-        self._waiting = memoryview(b"")
+        self._unsent = memoryview(b"")
         loop.add_reader(source, self.fill)
 
     def fill(self) -> None:
-        """Move what the source has."""
+        """Move what can be read from the source."""
         try:
             data = self._source.recv(CHUNK)
         except (BlockingIOError, InterruptedError):
@@ -204,20 +204,20 @@ class _Pump:
         if not data:
             self._end()
             return
-        self._waiting = memoryview(data)
-        if self._send() and self._waiting:
+        self._unsent = memoryview(data)
+        if self._send() and self._unsent:
             self._loop.remove_reader(self._source)
             self._loop.add_writer(self._sink, self._drain)
 
     def _drain(self) -> None:
-        if self._send() and not self._waiting:
+        if self._send() and not self._unsent:
             self._loop.remove_writer(self._sink)
             self._loop.add_reader(self._source, self.fill)
 
     def _send(self) -> bool:
-        """Write what the sink takes of what waits; False if the connection is broken."""
+        """Write what the sink takes of what is unsent; False if the connection is broken."""
         try:
-            self._waiting = self._waiting[self._sink.send(self._waiting) :]
+            self._unsent = self._unsent[self._sink.send(self._unsent) :]
         except (BlockingIOError, InterruptedError):
             pass
         except OSError as error:
@@ -226,7 +226,7 @@ class _Pump:
         return True
 
     def _end(self) -> None:
-        """The source has said its last: so do we, and the other direction goes on."""
+        """The source has sent FIN: pass it on (half-close); the other direction goes on."""
         self.ended = True
         self._loop.remove_reader(self._source)
         try:
@@ -239,12 +239,12 @@ class _Pump:
 
 
 class UDPForwarder:
-    """Passes datagrams of each client to the target chosen for it, and the answers back, until the flow is idle."""
+    """Passes each client's datagrams to the endpoint chosen for it, and the replies back, until the flow is idle."""
 
     def __init__(
         self,
         sock: socket.socket,
-        choose: Choose,
+        choose: ChooseEndpoint,
         *,
         close_on_stop: bool = True,
         idle_seconds: float = UDP_IDLE_SECONDS,
@@ -257,11 +257,11 @@ class UDPForwarder:
         self._idle_seconds = idle_seconds
         self._max_flows = max_flows
         self._loop = asyncio.get_running_loop()
-        self._flows: OrderedDict[Address, _Flow] = OrderedDict()  # the longest unused first
+        self._flows: OrderedDict[Address, _Flow] = OrderedDict()  # least recently used first
         self._sweeper: asyncio.TimerHandle | None = None
 
     def start(self) -> None:
-        """Forward from now on; what came in before is thrown away."""
+        """Forward from now on; what was received before is dropped."""
         while True:
             try:
                 self._sock.recvfrom(_DATAGRAM)
@@ -290,7 +290,7 @@ class UDPForwarder:
         for _ in range(_EVENTS_PER_WAKE):
             try:
                 data, client = self._sock.recvfrom(_DATAGRAM)
-            except OSError:  # nothing more; or the port unreachable of a client that left
+            except OSError:  # nothing more; or an ICMP port unreachable of a client that has gone
                 return
             flow = self._flows.get(client) or self._open(client)
             if flow is not None:
@@ -317,18 +317,18 @@ class UDPForwarder:
                 sock.close()
             return None
         flow = self._flows[client] = _Flow(sock, target)
-        self._loop.add_reader(sock, self._answer, client, flow)
+        self._loop.add_reader(sock, self._reply, client, flow)
         if self._sweeper is None:
             self._sweeper = self._loop.call_later(self._idle_seconds, self._sweep)
         return flow
 
-    def _answer(self, client: Address, flow: _Flow) -> None:
+    def _reply(self, client: Address, flow: _Flow) -> None:
         for _ in range(_EVENTS_PER_WAKE):
             try:
                 data = flow.sock.recv(_DATAGRAM)
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError:  # port unreachable: the next datagram may find another target
+            except OSError:  # ICMP port unreachable: the next datagram may get another endpoint
                 self._drop(client)
                 return
             flow.used = self._loop.time()
@@ -357,7 +357,7 @@ class UDPForwarder:
 
 
 class _Flow:
-    """The socket that stands for one client towards its target."""
+    """The socket of one client towards its endpoint, as a conntrack entry."""
 
     __slots__ = ("sock", "target", "used")
 

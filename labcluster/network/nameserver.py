@@ -1,8 +1,8 @@
 """A small DNS server: any function from a query to a response, served over UDP and TCP.
 
-What a name means is the handler's business; here is the transport (RFC 1035 section 4.2, RFC 7766) and what every
-server owes its clients: FORMERR for what cannot be parsed, NOTIMP for other opcodes, REFUSED for zone transfers,
-BADVERS for an unknown EDNS version (RFC 6891), and truncation with the TC bit where a UDP answer does not fit.
+What a name means is for the handler to know. Here is the transport (RFC 1035 section 4.2, RFC 7766), and what is the
+same for every zone: FORMERR for what cannot be parsed, NOTIMP for other opcodes, REFUSED for zone transfers, BADVERS
+for an unknown EDNS version (RFC 6891), and truncation with the TC bit where a UDP answer does not fit.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ import dns.rdatatype
 
 log = logging.getLogger(__name__)
 
-# Called with the query and whether it came over TCP. An exception is answered with SERVFAIL.
+# Called with the query and whether it came over TCP. When it raises, the response is SERVFAIL.
 Handler = Callable[[dns.message.QueryMessage, bool], dns.message.Message]
 
 _HEADER = struct.Struct("!6H")  # id, flags, and the counts of the four sections
@@ -62,7 +62,7 @@ class NameServer:
     async def listen(self, address: str, port: int = 0) -> int:
         """Serve UDP and TCP at an address and the same port of both; returns the port (a free one for port 0).
 
-        Raises OSError if the address or port cannot be had.
+        Raises OSError if the address or port cannot be bound.
         """
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         for attempts_left in reversed(range(10)):
@@ -88,7 +88,7 @@ class NameServer:
         """Serve a bound socket, UDP or TCP, which the server owns (and closes) from now on."""
         sock.setblocking(False)
         if sock.type == socket.SOCK_STREAM:
-            self._tcp.append(await asyncio.start_server(self._converse, sock=sock))
+            self._tcp.append(await asyncio.start_server(self._serve_connection, sock=sock))
         else:
             self._udp.append(sock)
             asyncio.get_running_loop().add_reader(sock, self._receive, sock)
@@ -109,7 +109,7 @@ class NameServer:
         self._tcp.clear()
 
     def respond(self, wire: bytes, *, tcp: bool) -> bytes | None:
-        """The response to a message in wire format, or None if it deserves none (a response, or no header)."""
+        """The response to a message in wire format, None for what is itself a response, or too short."""
         if len(wire) < _HEADER.size:
             return None
         ident, flags, questions, *_ = _HEADER.unpack_from(wire)
@@ -143,7 +143,7 @@ class NameServer:
                 wire, client = sock.recvfrom(_LARGEST_DATAGRAM)
             except (BlockingIOError, InterruptedError):
                 return
-            except OSError as error:  # a port unreachable of an earlier client, for one
+            except OSError as error:  # an ICMP port unreachable of an earlier client, for example
                 log.debug("receiving a query: %s", error)
                 return
             response = self.respond(wire, tcp=False)
@@ -151,7 +151,7 @@ class NameServer:
                 with contextlib.suppress(OSError):  # a lost datagram: the client asks again
                     sock.sendto(response, client)
 
-    async def _converse(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One TCP connection: queries with two bytes of length in front, answered in order (RFC 7766)."""
         if len(self._connections) >= self._max_connections:
             writer.transport.abort()
@@ -185,7 +185,7 @@ class BackgroundNameServer:
     """
 
     def __init__(self, handler: Handler, address: str = "127.0.0.1", port: int = 0) -> None:
-        """Serve at once. Raises OSError if the address or port cannot be had."""
+        """Serve at once. Raises OSError if the address or port cannot be bound."""
         self.address = address
         self._server = NameServer(handler)
         self._loop = asyncio.new_event_loop()

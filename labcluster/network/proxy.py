@@ -1,7 +1,7 @@
-"""ClusterIP and NodePort services: for every port of a Service a listener, and for every connection an endpoint.
+"""The service proxy: ClusterIP and NodePort; for every port of a Service a listener, for every connection an endpoint.
 
-kube-proxy writes rules into the kernel for this; without root we listen instead: the node's network namespace takes
-every address of the service range for its own (`ip route add local ... dev lo`), so a listener simply binds
+kube-proxy writes rules into the kernel for this; without root it is done in user space: the node's network namespace
+takes every address of the service range for its own (`ip route add local ... dev lo`), so a listener simply binds
 ClusterIP:port. What a client sees is as kube-proxy's iptables mode does it (pkg/proxy/iptables/proxier.go,
 pkg/proxy/topology.go):
 
@@ -25,25 +25,23 @@ import random
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from labcluster import settings
 from labcluster.api import resources
 from labcluster.network.forwarding import Address, Connection, Forwarder, TCPForwarder, UDPForwarder
 from labcluster.network.service_index import Endpoint, Port, Service, ServiceIndex, ServiceKey
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 log = logging.getLogger(__name__)
 
 RETRY_SECONDS = 5.0  # after an address could not be bound
-HOST = "host"  # stands for the host's 127.0.0.1, whose sockets were inherited
+HOST = "host"  # the address of frontends on the host's 127.0.0.1, whose sockets were inherited
 _SOCKET_TYPES = {"TCP": socket.SOCK_STREAM, "UDP": socket.SOCK_DGRAM}
 
 
-class Front(NamedTuple):
+class Frontend(NamedTuple):
     """Where a port of a Service is reached: a ClusterIP and its port, or a node (or the host) and the node port."""
 
     protocol: str
@@ -53,7 +51,7 @@ class Front(NamedTuple):
 
 @dataclass
 class Route:
-    """What a front leads to: a Service's port, if `node` is not "" through that node's endpoints only."""
+    """Where a frontend leads to: a Service's port, and if `node` is not "", to that node's endpoints only."""
 
     port: Port
     node: str
@@ -84,8 +82,8 @@ class ServiceProxy:
             for port, pair in host_sockets.items()
             for protocol, sock in zip(("TCP", "UDP"), pair, strict=True)
         }
-        self._routes: dict[ServiceKey, dict[Front, Route]] = {}
-        # By Service; then by port name, protocol and client: the endpoint, and the loop time at which it is forgotten.
+        self._routes: dict[ServiceKey, dict[Frontend, Route]] = {}
+        # By Service; then by port name, protocol and client: the endpoint, and the loop time at which that expires.
         self._affinity: dict[ServiceKey, dict[tuple[str, str, str], tuple[Address, float]]] = {}
         self._connections: set[Connection] = set()
         self._changed: set[ServiceKey] = set()
@@ -94,7 +92,7 @@ class ServiceProxy:
         self._stopped = False
 
     async def start(self) -> None:
-        """Follow the registry and listen for what it holds."""
+        """Follow the registry and open the listeners of its Services."""
         self._index.follow(self._registry)
         self._index.on_change(self._on_change)
         self._changed.update(self._index.services)
@@ -117,88 +115,88 @@ class ServiceProxy:
     # ------------------------------------------------------------------ following the registry
 
     def _on_change(self, key: ServiceKey) -> None:
-        """Remember the Service; the work is done once for all changes of this turn of the event loop."""
+        """Queue the Service; one sync serves all changes of this turn of the event loop."""
         self._changed.add(key)
         if self._sync_handle is None and not self._stopped:
             self._sync_handle = asyncio.get_running_loop().call_soon(self._sync)
 
     def _sync(self) -> None:
-        """Make the listeners of the changed services what they should be: first close, for others may need it."""
+        """Open and close the listeners of the changed services: first close, since others may need the address."""
         self._sync_handle = None
         changed, self._changed = self._changed, set()
         wanted = {key: self._wanted(key) for key in changed}
-        for key, fronts in wanted.items():
-            self._close(key, self._routes.get(key, {}).keys() - fronts.keys())
-        for key, fronts in wanted.items():
-            for front, (port, node) in fronts.items():
-                self._open(key, front, port, node)
+        for key, frontends in wanted.items():
+            self._close(key, self._routes.get(key, {}).keys() - frontends.keys())
+        for key, frontends in wanted.items():
+            for frontend, (port, node) in frontends.items():
+                self._open(key, frontend, port, node)
 
-    def _wanted(self, key: ServiceKey) -> dict[Front, tuple[Port, str]]:
+    def _wanted(self, key: ServiceKey) -> dict[Frontend, tuple[Port, str]]:
         service = self._index.services.get(key)
         if service is None:
             return {}
         return {
-            front: (port, node)
+            frontend: (port, node)
             for port in service.ports
             if port.protocol in _SOCKET_TYPES
-            for front, node in self._fronts(service, port)
-            if self._usable(key, port, node)
+            for frontend, node in self._frontends(service, port)
+            if self._eligible_endpoints(key, port, node)
         }
 
-    def _fronts(self, service: Service, port: Port) -> Iterator[tuple[Front, str]]:
-        """Where a port is reached, each with the node whose endpoints alone may serve it ("" for any)."""
+    def _frontends(self, service: Service, port: Port) -> Iterator[tuple[Frontend, str]]:
+        """The frontends of a port, each with the node whose endpoints alone may serve it ("" for any)."""
         for address in service.cluster_ips:
-            yield Front(port.protocol, address, port.port), ""
+            yield Frontend(port.protocol, address, port.port), ""
         if port.node_port:
             local = service.external_policy_local
             for node in self._nodes:
-                yield Front(port.protocol, str(node.address), port.node_port), node.name if local else ""
+                yield Frontend(port.protocol, str(node.address), port.node_port), node.name if local else ""
             if (port.protocol, port.node_port) in self._host_sockets:  # as with kind, mapped at the control plane
-                yield Front(port.protocol, HOST, port.node_port), self._nodes[0].name if local else ""
+                yield Frontend(port.protocol, HOST, port.node_port), self._nodes[0].name if local else ""
 
-    def _open(self, key: ServiceKey, front: Front, port: Port, node: str) -> None:
+    def _open(self, key: ServiceKey, frontend: Frontend, port: Port, node: str) -> None:
         routes = self._routes.setdefault(key, {})
-        route = routes.get(front)
+        route = routes.get(frontend)
         if route is not None:
             route.port, route.node = port, node
             if route.forwarder is not None:
-                route.forwarder.drop_flows({address for _, address in self._usable(key, port, node)})
+                route.forwarder.drop_flows({address for _, address in self._eligible_endpoints(key, port, node)})
             return
         route = Route(port, node)
         try:
-            route.forwarder = self._forwarder(key, front, route)
+            route.forwarder = self._forwarder(key, frontend, route)
             route.forwarder.start()
         except OSError as error:
             if route.forwarder is not None:
                 route.forwarder.stop()
-            self._report(key, front, error)
+            self._report_bind_failure(key, frontend, error)
             return
-        routes[front] = route
+        routes[frontend] = route
 
-    def _forwarder(self, key: ServiceKey, front: Front, route: Route) -> Forwarder:
-        inherited = front.address == HOST
-        sock = self._host_sockets[front.protocol, front.port] if inherited else _bind(front)
+    def _forwarder(self, key: ServiceKey, frontend: Frontend, route: Route) -> Forwarder:
+        inherited = frontend.address == HOST
+        sock = self._host_sockets[frontend.protocol, frontend.port] if inherited else _bind(frontend)
 
         def choose(client: str) -> Address | None:
             return self._choose(key, route, client)
 
-        if front.protocol == "UDP":
+        if frontend.protocol == "UDP":
             return UDPForwarder(sock, choose, close_on_stop=not inherited)
         return TCPForwarder(sock, choose, self._connections, close_on_stop=not inherited)
 
-    def _close(self, key: ServiceKey, fronts: Iterable[Front]) -> None:
+    def _close(self, key: ServiceKey, frontends: Iterable[Frontend]) -> None:
         routes = self._routes.get(key, {})
-        for front in list(fronts):
-            forwarder = routes.pop(front).forwarder
+        for frontend in list(frontends):
+            forwarder = routes.pop(frontend).forwarder
             if forwarder is not None:
                 forwarder.stop()
         if not routes:
             self._routes.pop(key, None)
             self._affinity.pop(key, None)
 
-    def _report(self, key: ServiceKey, front: Front, error: OSError) -> None:
-        """Say that a listener is missing, and try again later: the others go on."""
-        where = f"{front.address}:{front.port}/{front.protocol}"
+    def _report_bind_failure(self, key: ServiceKey, frontend: Frontend, error: OSError) -> None:
+        """Record that a listener could not be bound, and try again later; the others are not affected."""
+        where = f"{frontend.address}:{frontend.port}/{frontend.protocol}"
         log.warning("service %s/%s: cannot listen at %s: %s", *key, where, error)
         service = self._registry.find(resources.SERVICES, *key)
         if service is not None:
@@ -213,38 +211,38 @@ class ServiceProxy:
 
     # ------------------------------------------------------------------ choosing an endpoint
 
-    def _usable(self, key: ServiceKey, port: Port, node: str) -> list[tuple[Endpoint, Address]]:
-        """The endpoints that may serve, by upstream's CategorizeEndpoints (pkg/proxy/topology.go)."""
-        found = [
+    def _eligible_endpoints(self, key: ServiceKey, port: Port, node: str) -> list[tuple[Endpoint, Address]]:
+        """The ready endpoints, else those that serve while terminating (CategorizeEndpoints, pkg/proxy/topology.go)."""
+        candidates = [
             (endpoint, (endpoint.address, number))
             for endpoint, number in self._index.endpoints(key, port)
             if number > 0 and ":" not in endpoint.address and (not node or endpoint.node == node)
         ]
-        ready = [f for f in found if f[0].ready]
-        return ready or [f for f in found if f[0].serving and f[0].terminating]
+        ready = [c for c in candidates if c[0].ready]
+        return ready or [c for c in candidates if c[0].serving and c[0].terminating]
 
     def _choose(self, key: ServiceKey, route: Route, client: str) -> Address | None:
         service = self._index.services.get(key)
-        addresses = [address for _, address in self._usable(key, route.port, route.node)]
+        addresses = [address for _, address in self._eligible_endpoints(key, route.port, route.node)]
         if service is None or not addresses:
             return None
         if not service.affinity_seconds:
             return random.choice(addresses)
         now = asyncio.get_running_loop().time()
         sticky = self._affinity.setdefault(key, {})
-        who = (route.port.name, route.port.protocol, client)
-        before, expires = sticky.get(who, (addresses[0], 0.0))
+        session = (route.port.name, route.port.protocol, client)
+        before, expires = sticky.get(session, (addresses[0], 0.0))
         chosen = before if before in addresses and now < expires else random.choice(addresses)
-        sticky[who] = (chosen, now + service.affinity_seconds)
+        sticky[session] = (chosen, now + service.affinity_seconds)
         return chosen
 
 
-def _bind(front: Front) -> socket.socket:
-    sock = socket.socket(socket.AF_INET, _SOCKET_TYPES[front.protocol])
+def _bind(frontend: Frontend) -> socket.socket:
+    sock = socket.socket(socket.AF_INET, _SOCKET_TYPES[frontend.protocol])
     try:
-        if front.protocol == "TCP":
+        if frontend.protocol == "TCP":
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind((front.address, front.port))
+        sock.bind((frontend.address, frontend.port))
     except OSError:
         sock.close()
         raise

@@ -6,13 +6,10 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from labcluster.api import resources
 from labcluster.api.objects import JSON, labels_of, name_of, namespace_of
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 SERVICE_NAME_LABEL = "kubernetes.io/service-name"  # on an EndpointSlice: the Service it belongs to
 DEFAULT_AFFINITY_SECONDS = 10800
@@ -58,7 +55,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Service:
-    """What DNS and the proxy need to know of a Service."""
+    """What cluster DNS and the service proxy need to know of a Service."""
 
     namespace: str
     name: str
@@ -77,7 +74,7 @@ class Service:
 
 
 class ServiceIndex:
-    """Services, slices and namespaces by the keys that questions come with; follows the registry's writes."""
+    """Services, EndpointSlices and namespaces, indexed by what DNS and proxy look up; follows the registry's writes."""
 
     def __init__(self) -> None:
         self.synced = False
@@ -88,12 +85,12 @@ class ServiceIndex:
         self._slice_service: dict[ServiceKey, ServiceKey] = {}  # a slice's key → its service's
         self._by_cluster_ip: dict[str, ServiceKey] = {}
         self._by_endpoint: dict[str, dict[ServiceKey, int]] = defaultdict(dict)  # address → service → occurrences
-        self._cancels: list[Callable[[], None]] = []
+        self._unsubscribe: list[Callable[[], None]] = []
         self._listeners: list[Callable[[ServiceKey], None]] = []
 
     def follow(self, registry: Registry) -> None:
-        """Take in what exists and every later change."""
-        self._cancels = [
+        """Index what exists and every later change."""
+        self._unsubscribe = [
             registry.subscribe(resources.NAMESPACES, self._on_namespace),
             registry.subscribe(resources.SERVICES, self._on_service),
             registry.subscribe(resources.ENDPOINT_SLICES, self._on_slice),
@@ -102,9 +99,9 @@ class ServiceIndex:
 
     def stop(self) -> None:
         """Follow no more."""
-        for cancel in self._cancels:
-            cancel()
-        self._cancels.clear()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
+        self._unsubscribe.clear()
         self.synced = False
 
     def on_change(self, listener: Callable[[ServiceKey], None]) -> None:
@@ -119,10 +116,10 @@ class ServiceIndex:
         """Every endpoint of a service's port, whatever its conditions, with the target port."""
         return [
             (endpoint, target.port)
-            for part in self.slices(service)
-            for target in part.ports
+            for endpoint_slice in self.slices(service)
+            for target in endpoint_slice.ports
             if target.name == port.name and target.protocol == port.protocol
-            for endpoint in part.endpoints
+            for endpoint in endpoint_slice.endpoints
         ]
 
     def service_of_cluster_ip(self, address: str) -> Service | None:
@@ -157,24 +154,24 @@ class ServiceIndex:
         name = (namespace_of(change.object), name_of(change.object))
         before = self._slice_service.pop(name, None)
         if before is not None:
-            self._forget(before, name[1])
+            self._remove_slice(before, name[1])
         after = None
         if change.type != "DELETED":
-            part = parse_slice(change.object)
-            after = part.service
+            endpoint_slice = parse_slice(change.object)
+            after = endpoint_slice.service
             self._slice_service[name] = after
-            self._slices[after][name[1]] = part
-            for endpoint in part.endpoints:
+            self._slices[after][name[1]] = endpoint_slice
+            for endpoint in endpoint_slice.endpoints:
                 counts = self._by_endpoint[endpoint.address]
                 counts[after] = counts.get(after, 0) + 1
         for key in {before, after} - {None}:
             self._changed(key)  # type: ignore[arg-type]  # None was taken out
 
-    def _forget(self, service: ServiceKey, slice_name: str) -> None:
-        part = self._slices[service].pop(slice_name)
+    def _remove_slice(self, service: ServiceKey, slice_name: str) -> None:
+        endpoint_slice = self._slices[service].pop(slice_name)
         if not self._slices[service]:
             del self._slices[service]
-        for endpoint in part.endpoints:
+        for endpoint in endpoint_slice.endpoints:
             counts = self._by_endpoint[endpoint.address]
             counts[service] -= 1
             if not counts[service]:

@@ -1,1 +1,1 @@
-"""The node: pods as processes in namespaces of their own."""
+"""The nodes: one kubelet for all, a container runtime, and pods as processes in namespaces of their own."""

@@ -12,7 +12,6 @@ import logging
 import shutil
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from labcluster import settings
 from labcluster.api.conditions import is_pod_finished
@@ -30,30 +29,28 @@ from labcluster.api.resources import (
 from labcluster.auth.token_binding import Binding, to_pod
 from labcluster.node import status as node_status
 from labcluster.node.containers.log import read_log
-from labcluster.node.containers.spec import Image, StartError
-from labcluster.node.context import NodeContext
 from labcluster.node.images import image_table
 from labcluster.node.images.pull import ImagePuller
+from labcluster.node.pods.node_context import NodeContext
 from labcluster.node.pods.projected_files import VolumeError
 from labcluster.node.pods.status import CONTAINER_LISTS
-from labcluster.node.pods.volumes import PROVISIONED_BY, erase, erase_path, uses
+from labcluster.node.pods.volumes import PROVISIONED_BY, delete_directory, delete_volume_data, uses
 from labcluster.node.pods.worker import PodWorker
+from labcluster.node.runtime import Runtime
+from labcluster.node.spec import Image, StartError
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.node.runtime import Runtime
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 log = logging.getLogger(__name__)
 
-SHUTDOWN_SECONDS = 2.0  # that containers get to end in when the daemon stops
+SHUTDOWN_SECONDS = 2.0  # the grace period of containers when the daemon stops
 
 # (namespace, service account, its uid, audiences, seconds, what it is bound to) -> token
 IssueToken = Callable[[str, str, str, list[str], int, Binding], str]
 
 
 class NodeAgent:
-    """Runs the pods of all nodes. Implements podruntime.PodRuntime."""
+    """Runs the pods of all nodes. Implements api.pod_runtime.PodRuntime."""
 
     def __init__(
         self,
@@ -69,13 +66,13 @@ class NodeAgent:
         self._issue_token = issue_token
         self._workers: dict[str, PodWorker] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
-        self._cancels: list[Callable[[], None]] = []
+        self._unsubscribe: list[Callable[[], None]] = []
         self._heartbeat: asyncio.Task[None] | None = None
         self._stopped = False
         directory = state / "nodes"
         directory.mkdir(parents=True, exist_ok=True)
         directory = directory.resolve()  # what containers mount has no links in its path
-        self._amounts = node_status.capacity(directory)
+        self._capacity = node_status.capacity(directory)
         puller = ImagePuller(resolve_image)
         self._contexts = {
             node.name: NodeContext(
@@ -86,18 +83,18 @@ class NodeAgent:
                 EventRecorder(registry, "kubelet", node.name),
                 puller,
                 self._token if issue_token else None,
-                self._amounts,
+                self._capacity,
             )
             for node in settings.NODES
         }
 
-    # ------------------------------------------------------------------ life
+    # ------------------------------------------------------------------ start and stop
 
     async def start(self) -> None:
-        """Register the nodes, clear what was left over, and take up the pods."""
+        """Register the nodes, remove the leftovers of pods that are gone, and start a worker for each of the others."""
         for context in self._contexts.values():
-            node_status.register(self._registry, context.node, self._amounts, _image_list())
-        self._clear_leftovers()
+            node_status.register(self._registry, context.node, self._capacity, _image_list())
+        self._remove_leftovers()
         sources: dict[object, Callable[[Change], None]] = {
             PODS: self._pod_changed,
             CONFIG_MAPS: self._object_changed,
@@ -105,18 +102,18 @@ class NodeAgent:
             PERSISTENT_VOLUME_CLAIMS: self._object_changed,
             PERSISTENT_VOLUMES: self._volume_changed,
         }
-        self._cancels = [self._registry.subscribe(r, f) for r, f in sources.items()]  # type: ignore[arg-type]
-        self._heartbeat = asyncio.create_task(self._beat(), name="node heartbeat")
+        self._unsubscribe = [self._registry.subscribe(r, f) for r, f in sources.items()]  # type: ignore[arg-type]
+        self._heartbeat = asyncio.create_task(self._report_statuses(), name="node heartbeat")
 
     async def stop(self) -> None:
-        """End all containers, kindly if they end in time; the pod objects stay, and run again after the next start."""
+        """End all containers, by TERM and then KILL; the pod objects stay, and run again after the next start."""
         self._stopped = True
-        for cancel in self._cancels:
-            cancel()
+        for unsubscribe in self._unsubscribe:
+            unsubscribe()
         if self._heartbeat:
             self._heartbeat.cancel()
         for worker in self._workers.values():
-            worker.freeze()
+            worker.stop_publishing()
         for task in self._tasks.values():
             task.cancel()
         await asyncio.gather(*self._tasks.values(), return_exceptions=True)
@@ -128,16 +125,16 @@ class NodeAgent:
         """Delete a directory of a node, given by its path there: for the provisioner. Raises OSError."""
         context = self._contexts.get(node)
         if context is not None:
-            erase_path(context.rootfs, path)
+            delete_directory(context.rootfs, path)
 
-    async def _beat(self) -> None:
+    async def _report_statuses(self) -> None:
         while True:
             await asyncio.sleep(node_status.HEARTBEAT_SECONDS)
             for context in self._contexts.values():
                 with contextlib.suppress(ApiError):  # deleted by a user: it comes back with the next start
-                    node_status.report(self._registry, context.node, self._amounts, _image_list())
+                    node_status.report(self._registry, context.node, self._capacity, _image_list())
 
-    def _clear_leftovers(self) -> None:
+    def _remove_leftovers(self) -> None:
         """Remove the directories of pods that are gone (HandlePodCleanups)."""
         pods = {uid_of(p): p for p in self._registry.list(PODS)}
         for context in self._contexts.values():
@@ -156,20 +153,20 @@ class NodeAgent:
         worker = self._workers.get(uid)
         if change.type == "DELETED":
             if worker is not None:
-                worker.vanish()
+                worker.pod_removed()
         elif worker is not None:
             worker.update(pod)
         elif pod["spec"].get("nodeName") in self._contexts and (not is_pod_finished(pod) or is_terminating(pod)):
-            self._take(pod)
+            self._start_worker(pod)
 
-    def _take(self, pod: JSON) -> None:
+    def _start_worker(self, pod: JSON) -> None:
         uid = uid_of(pod)
         worker = PodWorker(self._contexts[pod["spec"]["nodeName"]], pod)
         task = asyncio.get_running_loop().create_task(worker.run(), name=f"pod {namespace_of(pod)}/{name_of(pod)}")
         self._workers[uid], self._tasks[uid] = worker, task
-        task.add_done_callback(lambda done: self._ended(uid, done))
+        task.add_done_callback(lambda done: self._worker_ended(uid, done))
 
-    def _ended(self, uid: str, task: asyncio.Task[None]) -> None:
+    def _worker_ended(self, uid: str, task: asyncio.Task[None]) -> None:
         if self._stopped:
             return
         self._workers.pop(uid, None)
@@ -196,8 +193,8 @@ class NodeAgent:
         if change.type == "DELETED" and released and policy == "Delete" and PROVISIONED_BY in annotations_of(volume):
             for context in self._contexts.values():
                 try:
-                    erase(context.rootfs, volume)
-                except OSError:  # a link in its place, say; what stays is nobody's any more
+                    delete_volume_data(context.rootfs, volume)
+                except OSError:  # a link in its place, say
                     log.exception("the data of volume %s could not be removed from a node", name_of(volume))
 
     def _token(self, pod: JSON, audience: str, seconds: int) -> str:
@@ -246,7 +243,7 @@ class NodeAgent:
         worker = self._workers.get(uid_of(pod))
         instance = worker.instances.get(container) if worker else None
         if instance is None:
-            raise _not_upgraded(f'container not found ("{container}")')
+            raise _upgrade_refused(f'container not found ("{container}")')
         try:
             return await instance.container.exec(command, stdin=stdin, tty=tty)
         except StartError as error:
@@ -254,13 +251,13 @@ class NodeAgent:
             raise ApiError(500, "InternalError", message) from error
 
     async def attach(self, pod: JSON, container: str, *, stdin: bool, stderr: bool) -> StreamSession:
-        """Take part in the streams of a running container (kubelet_pods.go, GetAttach). Raises ApiError."""
+        """Attach to the streams of a running container (kubelet_pods.go, GetAttach). Raises ApiError."""
         worker = self._workers.get(uid_of(pod))
         instance = worker.instances.get(container) if worker else None
         if instance is None:
-            raise _not_upgraded(f"container {container} not found in pod {name_of(pod)}_{namespace_of(pod)}")
+            raise _upgrade_refused(f"container {container} not found in pod {name_of(pod)}_{namespace_of(pod)}")
         if stderr and instance.spec.get("tty"):  # a terminal has one stream; kubectl knows, and does not ask for two
-            raise _not_upgraded("rpc error: code = InvalidArgument desc = tty and stderr cannot both be true")
+            raise _upgrade_refused("rpc error: code = InvalidArgument desc = tty and stderr cannot both be true")
         return instance.container.attach(stdin=stdin)
 
     async def dial(self, pod: JSON, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -272,8 +269,8 @@ class NodeAgent:
         return await sandbox.dial(port)
 
 
-def _not_upgraded(why: str) -> ApiError:
-    """What the API server says of a stream that the kubelet refuses (apiserver's StreamTranslatorHandler)."""
+def _upgrade_refused(why: str) -> ApiError:
+    """The API server's error for a stream that the kubelet refuses (apiserver's StreamTranslatorHandler)."""
     return ApiError(500, "InternalError", f"Internal error occurred: unable to upgrade connection: {why}")
 
 

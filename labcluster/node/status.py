@@ -32,7 +32,7 @@ _CONDITIONS = (
 
 
 def capacity(directory: Path) -> dict[str, str]:
-    """What every node has: all of the machine, since nothing is reserved and nothing is limited."""
+    """The capacity of every node: all of the machine, since nothing is reserved and nothing is limited."""
     disk = os.statvfs(directory)
     return {
         "cpu": str(os.cpu_count() or 1),

@@ -1,7 +1,7 @@
 """Decoding a request's object against its kind's type, as the API server's JSON decoder does it (sigs.k8s.io/json).
 
 A wrong type is always an error. Unknown and duplicate fields are errors, warnings or nothing, as the request's
-`fieldValidation` says. What comes out is normal: no nulls, no empty maps and lists that need not be there (Go's
+`fieldValidation` says. The result is in normal form: no nulls, no optional maps and lists that are empty (Go's
 omitempty), quantities in canonical form.
 """
 
@@ -19,7 +19,7 @@ from labcluster.api.resources import Resource
 from labcluster.api.times import parse_time
 from labcluster.schema.definitions import ANY, Type, object_meta, type_of
 
-_RESET = "managedFields"  # an empty list is a command: forget the managers
+_RESET = "managedFields"  # an empty list of them counts: it removes the managers
 MAX_STRICT_ERRORS = 100  # more are not listed, as upstream
 
 _INTEGER_BITS = {"int32": 31, "int64": 63}
@@ -101,7 +101,7 @@ _ZERO: dict[str, Any] = {"string": "", "struct": {}, "bool": False, **dict.fromk
 
 
 class _Decoder:
-    """One walk over an object; collects what is wrong and returns the normal form."""
+    """One walk over an object; collects unknown fields and errors, and returns the normal form."""
 
     def __init__(self) -> None:
         self.unknown: list[str] = []
@@ -133,8 +133,8 @@ class _Decoder:
                 return self._struct(value, kind, stack, path)
             case "schema" if isinstance(value, (list, bool)):
                 items = value if isinstance(value, list) else []
-                made = [i if isinstance(i, str) else self.value(i, kind, struct, stack, path) for i in items]
-                return made or value
+                decoded = [i if isinstance(i, str) else self.value(i, kind, struct, stack, path) for i in items]
+                return decoded or value
             case "struct" | "map" | "array" | "schema":
                 pass
             case scalar:
@@ -191,12 +191,12 @@ class _Decoder:
         return value
 
     def _wrong_type(self, value: Any, kind: Type, struct: str, stack: str, literal: bool = False) -> None:
-        found = go_kind(value)
-        if literal and found == "number":
-            found = f"number {json.dumps(value)}"
+        given = go_kind(value)
+        if literal and given == "number":
+            given = f"number {json.dumps(value)}"
         name = _NAMED.get(f"{struct}.{stack.rpartition('.')[2]}", kind.go_name)
         where = f"struct field {struct}.{stack}" if stack else "value"
-        self.errors.append(f"json: cannot unmarshal {found} into Go {where} of type {name}")
+        self.errors.append(f"json: cannot unmarshal {given} into Go {where} of type {name}")
 
 
 def go_kind(value: Any) -> str:
@@ -245,9 +245,9 @@ def duplicate_fields(raw: bytes) -> list[str]:
 
     def pairs(items: list[tuple[str, Any]]) -> _Pairs | JSON:
         nonlocal seen_twice
-        found = dict(items)
-        if len(found) == len(items) and not seen_twice:
-            return found
+        members = dict(items)
+        if len(members) == len(items) and not seen_twice:
+            return members
         seen_twice = True
         return _Pairs(items)
 
@@ -263,16 +263,16 @@ class _Pairs(list[tuple[str, Any]]):
 
 
 def _duplicates(value: Any, path: str) -> list[str]:
-    found: list[str] = []
+    duplicates: list[str] = []
     if isinstance(value, (dict, _Pairs)):
         seen = set()
         for key, item in value.items() if isinstance(value, dict) else value:
             inner = f"{path}.{key}" if path else key
             if key in seen:
-                found.append(f'duplicate field "{inner}"')
+                duplicates.append(f'duplicate field "{inner}"')
             seen.add(key)
-            found += _duplicates(item, inner)
+            duplicates += _duplicates(item, inner)
     elif isinstance(value, list):
         for place, item in enumerate(value):
-            found += _duplicates(item, f"{path}[{place}]")
-    return found
+            duplicates += _duplicates(item, f"{path}[{place}]")
+    return duplicates

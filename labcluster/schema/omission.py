@@ -1,8 +1,8 @@
-"""Leaving out what says nothing, as Go's encoding/json does with `omitempty` (k8s.io/api/*/types.go).
+"""Leaving out empty fields, as Go's encoding/json does with `omitempty` (k8s.io/api/*/types.go).
 
-A list or map without content and the zero value of a field that is no pointer are the same as no field at all: an
-object that gives them is not another one, its generation does not move, and its template has the same hash. The
-published schemas do not tell pointers from values, so the fields that are none are listed here.
+An empty list or map, and the zero value of a field that is no pointer, are the same as no field at all: an object that
+gives them is equal to one that does not, its generation does not move, and its template has the same hash. The
+published schemas do not distinguish pointers from values, so the fields that are values are listed here.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _VALUES = {
     "Secret": "type",
 }
 _OMITTED = {struct: frozenset(names.split()) for struct, names in _VALUES.items()}
-_WRITTEN_EMPTY = {  # lists that upstream's JSON has even without content
+_WRITTEN_EMPTY = {  # lists without omitempty
     ("ClusterRole", "rules"),
     ("EndpointSlice", "endpoints"),
     ("EndpointSlice", "ports"),
@@ -66,8 +66,8 @@ _WRITTEN_EMPTY = {  # lists that upstream's JSON has even without content
 
 def without_empty(obj: JSON, resource: Resource) -> JSON:
     """The object of a resource, which must be in its normal form, without what `omitempty` leaves out."""
-    found: JSON = _kept(obj, type_of(resource))
-    return found
+    result: JSON = _kept(obj, type_of(resource))
+    return result
 
 
 def _kept(value: Any, kind: Type) -> Any:

@@ -15,7 +15,7 @@ from labcluster.api.resources import COMPONENT_STATUSES, Resource, ServedResourc
 from labcluster.schema.definitions import definition_name, definitions, json_type, references
 from labcluster.schema.structural.resource import CustomResource
 
-_FORM = 3  # raise it when the documents change in form, so that clients forget the ones they keep
+_FORM = 3  # raise it when the documents change in form, so that clients drop their cached ones
 
 _META = "io.k8s.apimachinery.pkg.apis.meta.v1."
 _SCALE = Resource("autoscaling", "v1", "scales", "Scale")
@@ -245,13 +245,13 @@ def _definition_name(resource: Resource) -> str:
 
 def _custom(served: Iterable[Resource]) -> JSON:
     """The schemas of the custom resources, as apiextensions-apiserver pkg/controller/openapi/builder publishes them."""
-    found: JSON = {}
+    schemas: JSON = {}
     for resource in served:
         if isinstance(resource, CustomResource):
             name = _definition_name(resource)
-            found[name] = _custom_schema(resource)
-            found[name + "List"] = _custom_list(resource, name)
-    return found
+            schemas[name] = _custom_schema(resource)
+            schemas[name + "List"] = _custom_list(resource, name)
+    return schemas
 
 
 def _custom_schema(resource: CustomResource) -> JSON:
@@ -276,12 +276,12 @@ def _custom_list(resource: CustomResource, name: str) -> JSON:
 def _header(metadata: str, description: str, own: JSON) -> JSON:
     """apiVersion, kind and metadata, which no schema need declare."""
     pod = definitions()["io.k8s.api.core.v1.Pod"]["properties"]
-    found: JSON = {}
+    header: JSON = {}
     for key in ("apiVersion", "kind"):
-        found[key] = own.get(key) or {"description": pod[key]["description"], "type": "string"}
+        header[key] = own.get(key) or {"description": pod[key]["description"], "type": "string"}
     target = {"$ref": f"#/components/schemas/{_META}{metadata}"}
-    found["metadata"] = {"description": description, "allOf": [target], "default": {}}
-    return found
+    header["metadata"] = {"description": description, "allOf": [target], "default": {}}
+    return header
 
 
 def _gvk(resource: Resource, kind: str) -> JSON:
@@ -291,14 +291,14 @@ def _gvk(resource: Resource, kind: str) -> JSON:
 def _schemas(roots: Iterable[str]) -> JSON:
     """The definitions that the roots reach, as OpenAPI v3 writes them."""
     known = definitions()
-    found: JSON = {}
+    schemas: JSON = {}
     pending = [*roots, _META + "ObjectMeta", _META + "ListMeta"]
     while pending:
         name = pending.pop()
-        if name in known and name not in found:
-            found[name] = _with_enums(_schema(known[name]), name.rpartition(".")[2])
+        if name in known and name not in schemas:
+            schemas[name] = _with_enums(_schema(known[name]), name.rpartition(".")[2])
             pending += references(known[name])
-    return dict(sorted(found.items()))
+    return dict(sorted(schemas.items()))
 
 
 def _with_enums(schema: JSON, struct: str) -> JSON:

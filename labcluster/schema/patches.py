@@ -1,4 +1,4 @@
-"""Patches: JSON patch (RFC 6902) and JSON merge patch (RFC 7386); the strategic one is in strategicpatch.py.
+"""Patches: JSON patch (RFC 6902) and JSON merge patch (RFC 7386); the strategic one is in strategic_patch.py.
 
 All three are pure: they return a new object and leave their inputs as they were. The error texts are those of the
 library that the API server uses (evanphx/json-patch v4).
@@ -10,7 +10,7 @@ import re
 from typing import Any
 
 from labcluster.api.errors import ApiError, bad_request
-from labcluster.api.json_values import clone
+from labcluster.api.json_values import clone, equal
 from labcluster.api.objects import JSON
 from labcluster.schema.decoding import go_kind
 from labcluster.schema.strategic_patch import apply_strategic_patch
@@ -51,7 +51,7 @@ def _apply(document: Any, operation: JSON) -> Any:
     if name not in ("add", "remove", "replace", "move", "copy", "test"):
         raise _unprocessable(f"Unexpected kind: {name if isinstance(name, str) else 'unknown'}")
     path = _pointer(operation, "path", name)
-    if name in ("add", "replace", "test") and "value" not in operation and name != "test":
+    if name in ("add", "replace") and "value" not in operation:
         raise _unprocessable(f"{name} operation does not apply: the operation has no value")
     if name == "add":
         return _add(document, path, clone(operation["value"]), name)
@@ -60,7 +60,8 @@ def _apply(document: Any, operation: JSON) -> Any:
     if name == "replace":
         return _replace(document, path, clone(operation["value"]))
     if name == "test":
-        if not _equal(_lookup(document, path), operation.get("value")):
+        tested = _lookup(document, path)
+        if not equal(None if tested is _MISSING else tested, operation.get("value")):  # as the library has it
             raise _unprocessable(f"testing value {operation['path']} failed: test failed")
         return document
     source = _pointer(operation, "from", name)
@@ -115,7 +116,7 @@ def _add(document: Any, path: list[str], value: Any, name: str) -> Any:
     elif last == "-":
         container.append(value)
     else:
-        container.insert(_index(container, last, name, path, len(container)), value)
+        container.insert(_index(last, name, path, len(container)), value)
     return document
 
 
@@ -124,7 +125,7 @@ def _remove(document: Any, path: list[str], name: str) -> Any:
         raise _unprocessable(f"{name} operation does not apply: the whole document cannot be removed")
     container, last = _parent(document, path, name), path[-1]
     if isinstance(container, list):
-        del container[_index(container, last, name, path, len(container) - 1)]
+        del container[_index(last, name, path, len(container) - 1)]
     elif last in container:
         del container[last]
     else:
@@ -143,21 +144,11 @@ def _replace(document: Any, path: list[str], value: Any) -> Any:
     return document
 
 
-def _index(container: list[Any], token: str, name: str, path: list[str], maximum: int) -> int:
+def _index(token: str, name: str, path: list[str], maximum: int) -> int:
     if not _INDEX.fullmatch(token) or int(token) > maximum:
         why = f"Unable to access invalid index: {token}: invalid index referenced"
         raise _unprocessable(f"error in {name} for path: '{_text(path)}': {why}")
     return int(token)
-
-
-def _equal(a: Any, b: Any) -> bool:
-    """Equality of JSON values: True is not 1, and a missing value equals null (as the library has it)."""
-    a, b = (None if x is _MISSING else x for x in (a, b))
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_equal(v, b[k]) for k, v in a.items())
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(_equal, a, b))
-    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)
 
 
 def _text(path: list[str]) -> str:

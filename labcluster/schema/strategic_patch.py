@@ -1,4 +1,4 @@
-"""The strategic merge patch: a merge patch that knows which lists are maps in disguise.
+"""The strategic merge patch: a merge patch that merges the items of lists by a key.
 
 The algorithm is upstream's (apimachinery pkg/util/strategicpatch/patch.go): lists with patch strategy "merge" are
 merged by their merge key, lists of scalars as sets; directives in the patch delete, replace, order and retain.

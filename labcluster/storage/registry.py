@@ -16,9 +16,9 @@ from typing import Any
 import orjson
 
 from labcluster.api import errors
+from labcluster.api.generated_names import random_suffix
 from labcluster.api.json_values import clone, sharing
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, uid_of
-from labcluster.api.random_names import random_suffix
 from labcluster.api.resources import NAMESPACES, NODES, PODS, Resource
 from labcluster.api.times import now
 from labcluster.kinds import KINDS

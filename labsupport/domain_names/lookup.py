@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 
 import dns.exception
@@ -14,7 +13,7 @@ import dns.rcode
 import dns.rdatatype
 
 from labsupport import paths, settings
-from labsupport.cluster import scope
+from labsupport.cluster import asking, scope
 from labsupport.errors import LabError
 
 DOMAIN = "cluster.local"
@@ -62,28 +61,32 @@ def lookup(name: str, type: str = "A", *, tcp: bool = False, timeout: float = 5)
             f"no answer for {full} from 127.0.0.1 port {port}: {error}. Look at `lab status`."
         ) from error
     wanted = dns.rdatatype.from_text(type)
-    sets = [s for s in reply.answer if s.rdtype in (wanted, dns.rdatatype.CNAME)]
-    records = tuple(sorted(record.to_text() for s in sets for record in s))
-    ttl = min((s.ttl for s in sets), default=None)
+    rrsets = [s for s in reply.answer if s.rdtype in (wanted, dns.rdatatype.CNAME)]
+    records = tuple(sorted(record.to_text() for s in rrsets for record in s))
+    ttl = min((s.ttl for s in rrsets), default=None)
     return Answer(full, type, dns.rcode.to_text(reply.rcode()), records, ttl)
 
 
 def wait_for_name(name: str, type: str = "A", *, timeout: float = 90) -> Answer:
     """Ask until there is an answer with records, and return it. A name that was asked for too early takes its time.
 
-    A name server may remember for up to 30 seconds that a name did not exist. Nothing tells when DNS changes, so
-    this asks again, at growing distances. `timeout` is in seconds. Raises LookupFailed.
+    A name server may remember for up to 30 seconds that a name did not exist, and nothing tells when DNS changes, so
+    this asks again, with growing pauses. `timeout` is in seconds. Raises LookupFailed.
 
     >>> wait_for_name("web-0.web").status
     'NOERROR'
     """
-    deadline, pause = time.monotonic() + timeout, 0.05
-    while not (answer := lookup(name, type)).records:
-        if time.monotonic() + pause > deadline:
-            raise LookupFailed(f"{answer.name} {type} was still {answer} after {timeout:g} s. Is its pod Ready?")
-        time.sleep(pause)
-        pause = min(2 * pause, 2.0)
-    return answer
+    try:
+        return asking.until(
+            lambda: lookup(name, type),
+            lambda answer: answer.records,
+            what=f"{name} {type} has records",
+            timeout=timeout,
+            longest_pause=2.0,
+        )
+    except asking.NotInTime as error:
+        answer: Answer = error.last
+        raise LookupFailed(f"{answer.name} {type} was still {answer} after {timeout:g} s. Is its pod Ready?") from error
 
 
 def qualified(name: str) -> str:

@@ -56,7 +56,7 @@ class Resolved:
 
 
 @dataclass
-class _Remembered:
+class _CacheEntry:
     records: tuple[str, ...]
     kind: str  # the type of the records: what was asked, CNAME, or "" for a denial
     status: str
@@ -78,7 +78,7 @@ class Resolver:
         self._servers = {dns.name.from_text(zone): server for zone, server in servers.items()}
         self._clock = clock
         self._timeout = timeout
-        self._cache: dict[tuple[dns.name.Name, str], _Remembered] = {}
+        self._cache: dict[tuple[dns.name.Name, str], _CacheEntry] = {}
 
     def resolve(self, name: str, type: str = "A") -> Resolved:
         """Look a name up, from the cache where it can. Raises NoAnswer."""
@@ -86,28 +86,28 @@ class Resolver:
         steps: list[Step] = []
         while len(steps) < _MOST_STEPS:
             key = (wanted, type)
-            remembered = self._fresh(key)
-            cached = remembered is not None
-            if remembered is None:
-                remembered = self._ask(wanted, type)
-                self._cache[key] = remembered
-            left = max(0, round(remembered.until - self._clock()))
-            told = ", ".join(remembered.records) or remembered.status
-            steps.append(Step(wanted.to_text(), type, told, cached, left))
-            if remembered.kind != "CNAME" or type == "CNAME":
-                return Resolved(remembered.records, remembered.status, tuple(steps))
-            wanted = dns.name.from_text(remembered.records[0])
+            entry = self._fresh(key)
+            cached = entry is not None
+            if entry is None:
+                entry = self._ask(wanted, type)
+                self._cache[key] = entry
+            left = max(0, round(entry.until - self._clock()))
+            answer = ", ".join(entry.records) or entry.status
+            steps.append(Step(wanted.to_text(), type, answer, cached, left))
+            if entry.kind != "CNAME" or type == "CNAME":
+                return Resolved(entry.records, entry.status, tuple(steps))
+            wanted = dns.name.from_text(entry.records[0])
         raise NoAnswer(f"{name}: still an alias after {_MOST_STEPS} questions; is the chain a circle?")
 
     def forget(self) -> None:
         """Empty the cache."""
         self._cache.clear()
 
-    def _fresh(self, key: tuple[dns.name.Name, str]) -> _Remembered | None:
-        found = self._cache.get(key)
-        return found if found is not None and found.until > self._clock() else None
+    def _fresh(self, key: tuple[dns.name.Name, str]) -> _CacheEntry | None:
+        entry = self._cache.get(key)
+        return entry if entry is not None and entry.until > self._clock() else None
 
-    def _ask(self, name: dns.name.Name, kind: str) -> _Remembered:
+    def _ask(self, name: dns.name.Name, kind: str) -> _CacheEntry:
         server = self._server_for(name)
         for _ in range(_MOST_STEPS):
             reply = self._exchange(name, kind, server)
@@ -147,14 +147,14 @@ class Resolver:
                 return self._servers[rrset.name]
         return None
 
-    def _read(self, reply: dns.message.Message, name: dns.name.Name, kind: str) -> _Remembered:
+    def _read(self, reply: dns.message.Message, name: dns.name.Name, kind: str) -> _CacheEntry:
         for wanted in (kind, "CNAME"):
             rrset = reply.get_rrset(
                 reply.answer, name, dns.rdataclass.IN, dns.rdatatype.from_text(wanted), dns.rdatatype.NONE
             )
             if rrset is not None:
                 records = tuple(sorted(record.to_text() for record in rrset))
-                return _Remembered(records, wanted, "NOERROR", self._clock() + rrset.ttl)
+                return _CacheEntry(records, wanted, "NOERROR", self._clock() + rrset.ttl)
         status = "NXDOMAIN" if reply.rcode() == dns.rcode.NXDOMAIN else "NODATA"
         ttl = min((s.ttl for s in reply.authority if s.rdtype == dns.rdatatype.SOA), default=0)
-        return _Remembered((), "", status, self._clock() + ttl)
+        return _CacheEntry((), "", status, self._clock() + ttl)

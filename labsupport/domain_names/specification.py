@@ -112,14 +112,14 @@ def _endpoints(namespace: str, service: str) -> list[_Endpoint]:
     slices = client.DiscoveryV1Api(api.api_client()).list_namespaced_endpoint_slice(
         namespace, label_selector=f"kubernetes.io/service-name={service}"
     )
-    found = [
+    endpoints = [
         _Endpoint(endpoint.hostname or endpoint.addresses[0].replace(".", "-"), endpoint.addresses[0])
         for each in slices.items
         if each.address_type == "IPv4"
         for endpoint in each.endpoints or ()
         if endpoint.conditions.ready
     ]
-    return sorted(found, key=lambda endpoint: endpoint.hostname)
+    return sorted(endpoints, key=lambda endpoint: endpoint.hostname)
 
 
 def _reverse(address: str) -> str:

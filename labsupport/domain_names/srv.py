@@ -27,11 +27,8 @@ def parse(records: Iterable[str]) -> list[Srv]:
     >>> parse(["10 60 6379 www.lab.example."])[0].port
     6379
     """
-    found = []
-    for text in records:
-        priority, weight, port, target = text.split()
-        found.append(Srv(int(priority), int(weight), int(port), target))
-    return found
+    fields = [text.split() for text in records]
+    return [Srv(int(priority), int(weight), int(port), target) for priority, weight, port, target in fields]
 
 
 def choose(records: Sequence[Srv], chance: random.Random) -> Srv:

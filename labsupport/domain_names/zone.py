@@ -46,10 +46,12 @@ class Zone:
         _check_lines(text, source)
         try:
             self._zone = dns.zone.from_text(text, origin or None, relativize=False, check_origin=False)
+            if self._zone.origin is None:  # no line that would need one
+                raise dns.zone.UnknownOrigin
+        except dns.zone.UnknownOrigin as error:
+            raise ZoneError(f"{source}: no $ORIGIN line, and no origin given: which zone is this?") from error
         except (dns.exception.DNSException, ValueError) as error:
             raise ZoneError(f"{source}{_reason(error, text, origin)}") from error
-        if self._zone.origin is None:
-            raise ZoneError(f"{source}: no $ORIGIN line, and no origin given: which zone is this?")
         self.origin: dns.name.Name = self._zone.origin
         self._nodes: dict[dns.name.Name, dns.node.Node] = dict(self._zone.nodes)
         self._check(source)
@@ -101,11 +103,11 @@ class Zone:
     def _add(
         self, response: dns.message.Message, name: dns.name.Name, node: dns.node.Node, kind: dns.rdatatype.RdataType
     ) -> None:
-        found = [s for s in node.rdatasets if kind in (s.rdtype, _ANY)]
-        if not found:
+        rdatasets = [s for s in node.rdatasets if kind in (s.rdtype, _ANY)]
+        if not rdatasets:
             self._deny(response, exists=True)
             return
-        for rdataset in found:
+        for rdataset in rdatasets:
             response.answer.append(dns.rrset.from_rdata_list(name, rdataset.ttl, list(rdataset)))
             for rdata in rdataset:
                 self._add_addresses(response, _target(rdata))
@@ -174,13 +176,14 @@ def _check_lines(text: str, source: str) -> None:
         if kind == "CNAME" and others:
             apex = "; and the zone's own name always has an SOA and an NS record" if "SOA" in kinds else ""
             raise ZoneError(
-                f"{source}, line {line}: {name} has {_a(others[0])} record already (line {kinds[others[0]]}), so it "
-                f"cannot be an alias: a CNAME stands alone (RFC 1034 section 3.6.2){apex}"
+                f"{source}, line {line}: {name} has {_with_article(others[0])} record already "
+                f"(line {kinds[others[0]]}), so it cannot be an alias: a CNAME stands alone "
+                f"(RFC 1034 section 3.6.2){apex}"
             )
         if "CNAME" in others:
             raise ZoneError(
                 f"{source}, line {line}: {name} is an alias (CNAME, line {kinds['CNAME']}), so it cannot have "
-                f"{_a(kind)} record: a CNAME stands alone (RFC 1034 section 3.6.2)"
+                f"{_with_article(kind)} record: a CNAME stands alone (RFC 1034 section 3.6.2)"
             )
         if kind == "CNAME" and kind in kinds:
             raise ZoneError(f"{source}, line {line}: {name} has a CNAME already (line {kinds[kind]}): one is the most")
@@ -203,7 +206,7 @@ class _Records:
 
     def records(self) -> list[tuple[int, str, str]]:
         """(line, owner as it was written last, type) of every record."""
-        found: list[tuple[int, str, str]] = []
+        records: list[tuple[int, str, str]] = []
         owner, depth = "@", 0
         for number, raw in enumerate(self.text.splitlines(), 1):
             line = raw.split(";", 1)[0] if '"' not in raw else raw
@@ -216,11 +219,11 @@ class _Records:
             while words and (words[0].isdigit() or words[0].upper() == "IN" or _is_ttl(words[0])):
                 words.pop(0)
             if words:
-                found.append((number, owner, words[0].upper()))
-        return found
+                records.append((number, owner, words[0].upper()))
+        return records
 
 
-def _a(kind: str) -> str:
+def _with_article(kind: str) -> str:
     """The type with its article, as it is read aloud: an A, an NS, a CNAME."""
     return f"an {kind}" if kind[0] in "AEFHILMNORSX" else f"a {kind}"
 
@@ -231,11 +234,11 @@ def _is_ttl(word: str) -> bool:
 
 def _reason(error: Exception, text: str, origin: str) -> str:
     """dnspython's text, with the line in front where it names one."""
-    told = str(error) or type(error).__name__
-    head, _, rest = told.partition(": ")
+    message = str(error) or type(error).__name__
+    head, _, rest = message.partition(": ")
     file, _, number = head.rpartition(":")
     if not (file and number.isdigit()):
-        return f": {told}"
+        return f": {message}"
     return f", line {_broken_line(text, origin, int(number))}: {rest}"
 
 

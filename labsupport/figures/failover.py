@@ -1,101 +1,133 @@
-"""What a failover looks like to those who write: the figures of chapter 05, drawn from recorded writes and events."""
+"""What a failover looks like to those who write: writes by outcome over time, from the recorded writes and events."""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from matplotlib.patches import Patch
-
-from labsupport.figures.drawing import BLACK, BLUE, GREY, ORANGE, SKY, VERMILION, YELLOW, Picture, new_figure
-from labsupport.redis_cluster.writes import ACKNOWLEDGED, REFUSED, UNANSWERED, Writes
+from labsupport.figures.drawing import (
+    BLACK,
+    BLUE,
+    GREY,
+    ORANGE,
+    PAPER,
+    SKY,
+    VERMILION,
+    YELLOW,
+    Look,
+    Picture,
+    keep_spines,
+    legend_below,
+    new_figure,
+    text_width,
+)
+from labsupport.redis_cluster.writes import ACKNOWLEDGED, REFUSED, UNANSWERED, Write, Writes
 
 BIN = 0.1  # seconds
-_PLAIN = {"facecolor": "white", "alpha": 0.8, "linewidth": 0, "pad": 1}  # behind a text that crosses a line
-_LOOKS = {ACKNOWLEDGED: (BLUE, ""), REFUSED: (ORANGE, "////"), UNANSWERED: (VERMILION, "xxxx")}
+LOOKS = {
+    ACKNOWLEDGED: Look(BLUE, "white", width=0.4),
+    REFUSED: Look("white", ORANGE, "////", width=0.4),
+    UNANSWERED: Look("white", VERMILION, "xxxx", width=0.4),
+}
+_BACKGROUNDS = (SKY, YELLOW, GREY)
+_LEAST_TOP = 8  # writes; the axis shows so many at least
+_AXIS = 7.6  # inches that the axis of seconds is long, at least
 
 
-def failover(writes: Writes, title: str) -> Picture:
+@dataclass(frozen=True)
+class Column:
+    """The writes of one outcome in one BIN: when it begins, on how many others it stands, and how many they are."""
+
+    begin: float
+    base: int
+    height: int
+    outcome: str
+
+
+@dataclass(frozen=True)
+class Phase:
+    """The time from one mark to the next, in seconds, and how high its text stands, in writes."""
+
+    begin: float
+    end: float
+    text: str
+    level: float
+
+
+@dataclass(frozen=True)
+class Chart:
+    """What the figure shows; the axes end at `end` seconds and `top` writes."""
+
+    columns: tuple[Column, ...]
+    phases: tuple[Phase, ...]
+    end: float
+    top: float
+
+
+def draw(writes: Writes, title: str) -> Picture:
     """Draw the writes of each 100 ms by their outcome; the moments marked with `Writes.mark` part the phases.
 
-    >>> failover(writes, "The primary's pod is deleted")
+    >>> failover.draw(writes, "The primary's pod is deleted")
     """
-    outcomes, marks = writes.outcomes, sorted(writes.marks)
-    end = max((w.known for w in outcomes), default=1.0) + BIN
-    figure = new_figure(8.5, 3.6)
+    shown = chart(writes.outcomes, writes.marks)
+    figure = new_figure(8.5, 3.6, title)
     ax = figure.subplots()
-    below: Counter[int] = Counter()
-    for outcome, (colour, hatch) in _LOOKS.items():
-        heights = Counter(int(w.known / BIN) for w in outcomes if w.outcome == outcome)
-        filled = sorted(heights)  # a bar of no height would still be drawn as a line
+    for outcome, look in LOOKS.items():
+        columns = [column for column in shown.columns if column.outcome == outcome]
         ax.bar(
-            [place * BIN for place in filled],
-            [heights[place] for place in filled],
+            [column.begin for column in columns],
+            [column.height for column in columns],
             BIN,
-            [below[place] for place in filled],
+            [column.base for column in columns],
             align="edge",
-            color="white" if hatch else colour,
-            edgecolor=colour if hatch else "white",
-            linewidth=0.4,
-            hatch=hatch,
+            color=look.face,
+            edgecolor=look.edge,
+            hatch=look.hatch,
+            linewidth=look.width,
             zorder=2,
         )
-        below.update(heights)
-    top = max([*below.values(), 8])
-    edges = [seconds for seconds, _ in marks] + [end]
-    for number, (seconds, text) in enumerate(marks):
-        ax.axvline(seconds, color=BLACK, linewidth=1.2, linestyle="--", zorder=3)
-        ax.axvspan(seconds, edges[number + 1], color=(SKY, YELLOW, GREY)[number % 3], alpha=0.2, linewidth=0, zorder=0)
-        ax.text(
-            seconds,
-            top * (1.36 - 0.12 * (number % 4)),
-            f" {number + 1} {text}",
-            fontsize=9,
-            va="top",
-            zorder=4,
-            bbox=_PLAIN,
-        )
-    ax.set_xlim(0, end)
-    ax.set_ylim(0, top * 1.4)
+    for number, phase in enumerate(shown.phases):
+        background = _BACKGROUNDS[number % len(_BACKGROUNDS)]
+        ax.axvspan(phase.begin, phase.end, color=background, alpha=0.2, linewidth=0, zorder=0)
+        ax.vlines(phase.begin, 0, phase.level, color=BLACK, linewidth=1.2, linestyle="--", zorder=3)
+        ax.text(phase.begin, phase.level, phase.text, fontsize=9, va="center", zorder=4, bbox=PAPER)
+    ax.set_xlim(0, shown.end)
+    ax.set_ylim(0, shown.top)
     ax.set_xlabel("seconds since the load began")
     ax.set_ylabel("writes per 100 ms")
-    ax.set_title(title, loc="left", fontsize=10, fontweight="bold")
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    keys = [  # by hand: an outcome that did not occur has its place too
-        Patch(facecolor="white" if hatch else colour, edgecolor=colour, hatch=hatch, label=outcome)
-        for outcome, (colour, hatch) in _LOOKS.items()
-    ]
-    figure.legend(handles=keys, loc="outside lower center", ncols=3, frameon=False)
-    told = ", then ".join(text for _, text in marks)
-    return Picture(
-        figure,
-        f"{title}. Writes per 100 ms: acknowledged, then a gap in which they are refused or unanswered, "
-        f"then acknowledged again. Marked: {told}.",
-    )
+    keep_spines(ax, "left", "bottom")
+    legend_below(figure, [look.patch(outcome) for outcome, look in LOOKS.items()])
+    return Picture(figure, alt_text(writes.marks, title))
 
 
-def patience(points: Sequence[tuple[float, float]], title: str = "Patience and outage") -> Picture:
-    """Draw how long nobody took writes against down-after-milliseconds: points of (setting in ms, outage in s).
+def chart(outcomes: Sequence[Write], marks: Sequence[tuple[float, str]]) -> Chart:
+    """The writes in columns, one outcome on the other, and the phases between the marks (second, text).
 
-    >>> patience([(500, 1.7), (1000, 2.3), (3000, 4.1)])
+    The first phase's text is the highest. A phase's line ends at its text, so that it crosses no other text.
     """
-    figure = new_figure(6.5, 3.6)
-    ax = figure.subplots()
-    settings = [ms / 1000 for ms, _ in points]
-    ax.plot(settings, [s for _, s in points], color=BLUE, marker="o", linewidth=2, label="time without a primary")
-    ax.plot([0, *settings], [0, *settings], color=GREY, linestyle="--", label="down-after-milliseconds itself")
-    ax.set_xlim(0, max(settings) * 1.08)
-    ax.set_ylim(0, max([*(s for _, s in points), *settings]) * 1.15)
-    ax.set_xlabel("down-after-milliseconds, in seconds")
-    ax.set_ylabel("seconds without a primary")
-    ax.set_title(title, loc="left", fontsize=10, fontweight="bold")
-    ax.grid(alpha=0.3)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
-    figure.legend(loc="outside lower center", ncols=2, frameon=False)
-    return Picture(
-        figure,
-        f"{title}. A curve of {len(points)} points: the longer the voters wait, the longer nobody takes writes. "
-        "A dashed line shows the waiting alone.",
+    columns: list[Column] = []
+    below: Counter[int] = Counter()
+    for outcome in LOOKS:
+        heights = Counter(int(write.known / BIN) for write in outcomes if write.outcome == outcome)
+        columns += [Column(place * BIN, below[place], heights[place], outcome) for place in sorted(heights)]
+        below.update(heights)
+    most = max([*below.values(), _LEAST_TOP])
+    texts = [(begin, f"{number} {text}") for number, (begin, text) in enumerate(sorted(marks), 1)]
+    # A text needs a share of the axis, however many seconds that are: the axis grows until each has its own.
+    ends = [begin / max(0.1, 1 - text_width(text, 9) / _AXIS) for begin, text in texts]
+    end = max([BIN, *(write.known + BIN for write in outcomes), *ends])
+    begins = [*(begin for begin, _ in texts), end]
+    phases = [
+        Phase(begin, begins[number + 1], text, most * (1.1 + 0.11 * (len(texts) - 1 - number)))
+        for number, (begin, text) in enumerate(texts)
+    ]
+    return Chart(tuple(columns), tuple(phases), end, most * (1.1 + 0.11 * max(1, len(texts))))
+
+
+def alt_text(marks: Sequence[tuple[float, str]], title: str) -> str:
+    """What the figure says, in words that do not change with the times."""
+    return (
+        f"{title}. Writes per 100 ms: acknowledged, then a gap in which they are refused or unanswered, "
+        f"then acknowledged again. Marked: {', then '.join(text for _, text in sorted(marks))}."
     )

@@ -2,83 +2,99 @@
 
 from __future__ import annotations
 
-from matplotlib.axes import Axes
-from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from labsupport import paths, settings
 from labsupport.cluster import api, scope
-from labsupport.figures.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, Picture, new_figure
+from labsupport.figures.diagram import Arrow, Box, Diagram, Label
+from labsupport.figures.drawing import BLACK, BLUE, GREEN, GREY, ORANGE, VERMILION, Look, Picture
 
-_SHOWN = 4  # pods a node's box has room for
+_ROW = 1.2  # inches from node to node
+_PODS_SHOWN = 4  # a node's box has room for as many lines
+_CONTROL_PLANE = "node-role.kubernetes.io/control-plane"
 
 
-def lab_map() -> Picture:
+@dataclass(frozen=True)
+class Ports:
+    """The ports on 127.0.0.1 that lead into the cluster; of the NodePorts the first and the last."""
+
+    api: int
+    dns: int
+    node_ports: tuple[int, int]
+
+
+def draw() -> Picture:
     """Draw where the notebook is, where the chapter's pods run, and what leads from the one to the others.
 
-    >>> lab_map()
+    >>> lab_map.draw()
     """
     nodes = api.core().list_node().items
     pods = api.core().list_namespaced_pod(scope.namespace()).items
-    figure = new_figure(8.5, 4.2)
-    ax = figure.subplots()
-    ax.set_xlim(0, 100)
-    ax.set_ylim(0, 56)
-    ax.axis("off")
-    _box(ax, 1, 6, 18, 43, "this notebook", GREY, "on 127.0.0.1")
-    _box(ax, 28, 2, 71, 52, "the cluster", GREY, "")
-    for row, node in enumerate(sorted(nodes, key=lambda n: str(n.metadata.name))):
-        labels = node.metadata.labels or {}
-        control = "node-role.kubernetes.io/control-plane" in labels
-        here = sorted(p.metadata.name for p in pods if p.spec.node_name == node.metadata.name)
-        text = "takes orders and decides" if control else _names(here)
-        _box(ax, 61, 35 - 15.5 * row, 36, 12.5, node.metadata.name, BLACK, text)
-    ways = (
-        (38, "API server", f"port {_api_port()}", GREEN),
-        (24.5, "DNS", f"port {paths.host_port(settings.DNS_NODE_PORT)}", ORANGE),
-        (11, "NodePorts", _range(), BLUE),
+    ports = Ports(
+        int(str(api.api_client().configuration.host).rpartition(":")[2]),
+        paths.host_port(settings.DNS_NODE_PORT),
+        (paths.host_port(settings.NODE_PORTS[0]), paths.host_port(settings.NODE_PORTS[-1])),
     )
-    for y, title, text, colour in ways:
-        _box(ax, 31, y, 19, 10, title, colour, text)
-        _arrow(ax, (19.4, y + 5), (30.6, y + 5), colour)
-    _arrow(ax, (50.6, 43), (60.6, 43), GREEN)
-    _arrow(ax, (50.6, 16), (60.6, 24), BLUE)
-    _arrow(ax, (50.6, 16), (60.6, 10), BLUE)
-    ax.text(31, 5.2, "no way in: pod addresses", fontsize=8.5, color=VERMILION, va="center")
-    placed = sum(1 for p in pods if p.spec.node_name)
-    alt = (
+    return diagram(nodes, pods, ports).picture(alt_text(nodes, pods))
+
+
+def diagram(nodes: Sequence[Any], pods: Sequence[Any], ports: Ports) -> Diagram:
+    """On the left the notebook, in the middle the ways in, on the right the nodes with their pods' names."""
+    rows = max(3, len(nodes))  # there are three ways in
+    page = Diagram(8.5, 0.6 + _ROW * rows)
+    notebook = _box(0.1, 0.35, 1.6, page.height - 0.7, "this notebook", "on 127.0.0.1", GREY)
+    cluster = _box(2.4, 0.1, 6.0, page.height - 0.2, "the cluster", "", GREY)
+    ways = [
+        _box(2.65, 0.61 + _ROW * row, 1.7, 0.7, title, text, colour)
+        for row, (title, text, colour) in enumerate(
+            (
+                ("API server", f"port {ports.api}", GREEN),
+                ("DNS", f"port {ports.dns}", ORANGE),
+                ("NodePorts", "{} to {}".format(*ports.node_ports), BLUE),
+            )
+        )
+    ]
+    page.boxes += [cluster, notebook, *ways]
+    page.arrows += [Arrow((notebook.right[0], way.left[1]), way.left, way.look.edge) for way in ways]
+    has_workers = not all(map(_is_control_plane, nodes))
+    for row, node in enumerate(sorted(nodes, key=lambda node: (not _is_control_plane(node), node.metadata.name))):
+        text = _node_text(node, [pod.metadata.name for pod in pods if pod.spec.node_name == node.metadata.name])
+        box = _box(5.15, 0.45 + _ROW * row, 3.05, 1.02, node.metadata.name, text, BLACK)
+        page.boxes.append(box)
+        if _is_control_plane(node):
+            page.arrows.append(Arrow(ways[0].right, box.left, GREEN))
+        if not (_is_control_plane(node) and has_workers):
+            page.arrows.append(Arrow(ways[2].right, box.left, BLUE))
+    below = (ways[2].x, ways[2].bottom[1] + 0.22)
+    page.labels.append(Label(below, "no way in: pod addresses", 2.3, ink=VERMILION))
+    return page
+
+
+def alt_text(nodes: Sequence[Any], pods: Sequence[Any]) -> str:
+    """What the map says, in words that are the same on every cluster of that many nodes."""
+    placed = sum(1 for pod in pods if pod.spec.node_name)
+    return (
         f"Map of the lab. On the left this notebook, on the right a cluster of {len(nodes)} nodes with {placed} pods "
         "of this chapter. Three ways lead in: the API server, DNS and the NodePorts. "
         "None leads to a pod's own address."
     )
-    return Picture(figure, alt)
 
 
-def _box(ax: Axes, x: float, y: float, width: float, height: float, title: str, colour: str, text: str) -> None:
-    style = "round,pad=0.2,rounding_size=1.5"
-    ax.add_patch(
-        FancyBboxPatch((x, y), width, height, boxstyle=style, facecolor="white", edgecolor=colour, linewidth=2)
-    )
-    ax.text(x + 1.5, y + height - 1, title, fontsize=9, fontweight="bold", va="top")
-    ax.text(x + 1.5, y + height - 5.6, text, fontsize=8.5, va="top")
+def _box(x: float, y: float, width: float, height: float, title: str, text: str, colour: str) -> Box:
+    return Box(x, y, width, height, text, title, Look("white", colour, width=2), centred=False)
 
 
-def _arrow(ax: Axes, begin: tuple[float, float], end: tuple[float, float], colour: str) -> None:
-    arrow = FancyArrowPatch(begin, end, arrowstyle="-|>", mutation_scale=14)
-    arrow.set(color=colour, linewidth=1.6)
-    ax.add_patch(arrow)
+def _is_control_plane(node: Any) -> bool:
+    return _CONTROL_PLANE in (node.metadata.labels or {})
 
 
-def _names(pods: list[str]) -> str:
+def _node_text(node: Any, pods: list[str]) -> str:
+    """The pods by line, as many as there is room for; of a node without any, why it has none."""
     if not pods:
-        return "no pods of this chapter"
-    more = f" and {len(pods) - _SHOWN} more" if len(pods) > _SHOWN else ""
-    return "pods: " + ", ".join(pods[:_SHOWN]) + more
-
-
-def _api_port() -> str:
-    return str(api.api_client().configuration.host).rpartition(":")[2]
-
-
-def _range() -> str:
-    first, last = (paths.host_port(p) for p in (settings.NODE_PORTS[0], settings.NODE_PORTS[-1]))
-    return f"{first} to {last}"
+        return "takes orders and decides" if _is_control_plane(node) else "no pods of this chapter"
+    lines = [f"pod {name}" for name in sorted(pods)]
+    if len(lines) > _PODS_SHOWN:
+        lines[_PODS_SHOWN - 1 :] = [f"and {len(lines) - _PODS_SHOWN + 1} more"]
+    return "\n".join(lines)

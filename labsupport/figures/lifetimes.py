@@ -2,129 +2,88 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from labsupport.cluster.recording import Moment, Recording
-from labsupport.figures.drawing import BLACK, SKY, Picture, new_figure
-from labsupport.figures.timeline import draw_life, legend_of_lives
+from labsupport.figures.bars import Bar
+from labsupport.figures.drawing import BLACK, SKY, Look, Picture
+from labsupport.figures.lanes import Lane, draw_lanes, last_second, legend_of_pods
+from labsupport.figures.lives import Life, lives
 
-_PALE = "#E3F1FA"
-Lives = dict[str, list[Moment]]  # uid -> its moments, in order of time
+CLAIM = Look("#E3F1FA", SKY)  # pale, to lie under the pods
 
 
 @dataclass
 class Claim:
-    """A claim's name with what happened to it, and to the pods that mount it."""
+    """A claim's name with its lives (a name may be taken again), and those of the pods that mount it, by name."""
 
     name: str
-    lives: Lives = field(default_factory=dict)  # a name may be taken again by a new claim
-    pods: dict[str, Lives] = field(default_factory=dict)  # by the pods' names
+    lives: list[Life] = field(default_factory=list)
+    pods: dict[str, list[Life]] = field(default_factory=dict)
 
 
-def lifetimes(recording: Recording, lanes: Mapping[str, str], title: str = "") -> Picture:
+def draw(recording: Recording, lanes: Mapping[str, str], title: str = "") -> Picture:
     """Draw the claims of a recording as pale bands, and on each the pods that mount it as bars.
 
     One lane for each entry of `lanes` (heading -> "kind/name" of the pods' controller). A band begins when the
     claim is made; it ends at a thick line when the claim is gone, or runs on. Time is in seconds since the recording
     began.
 
-    >>> lifetimes(recording, {"StatefulSet": "statefulset/web", "ReplicaSet": "replicaset/cache"})
+    >>> lifetimes.draw(recording, {"StatefulSet": "statefulset/web", "ReplicaSet": "replicaset/cache"})
     """
-    claims = {heading: claims_of(recording, owner) for heading, owner in lanes.items()}
-    heights = [max(1, sum(_rows(claim) for claim in found)) for found in claims.values()]
-    figure = new_figure(8.5, 1.3 + 0.24 * sum(heights) + 0.34 * len(lanes))
-    axes: list[Axes] = list(
-        figure.subplots(len(lanes), 1, sharex=True, squeeze=False, gridspec_kw={"height_ratios": heights})[:, 0]
-    )
-    end = max((m.seconds for m in recording.moments), default=1.0) * 1.03
-    for ax, (heading, found) in zip(axes, claims.items(), strict=True):
-        _draw_lane(ax, heading, found, end)
-    axes[-1].set_xlabel("seconds since the recording began")
-    if title:
-        figure.suptitle(title)
-    *states, pod_gone = legend_of_lives()
-    for handle in states:
-        handle.set_label(f"pod {handle.get_label()}")
-    pod_gone.set_label("pod gone")
-    figure.legend(
-        handles=[
-            Patch(facecolor=_PALE, edgecolor=SKY, label="claim"),
-            Line2D([], [], color=BLACK, marker="|", markersize=12, markeredgewidth=4, linestyle="none",
-                   label="claim gone"),
-            *states,
-            pod_gone,
-        ],
-        loc="outside lower center",
-        ncols=6,
-        frameon=False,
-        fontsize=8.5,
-        columnspacing=1.4,
-    )  # fmt: skip
-    return Picture(figure, _alt(title, claims))
+    moments = recording.moments
+    claims = {heading: claims_of(moments, owner) for heading, owner in lanes.items()}
+    end = last_second(moments)
+    thick = Line2D([], [], color=BLACK, marker="|", markersize=12, markeredgewidth=4, linestyle="none")
+    thick.set_label("claim gone")
+    legend = [CLAIM.patch("claim"), thick, *legend_of_pods("pod ")]
+    filled = [lane_of(heading, of_owner, end) for heading, of_owner in claims.items()]
+    return Picture(draw_lanes(filled, end, title, 0.24, legend), alt_text(claims, title))
 
 
-def claims_of(recording: Recording, owner: str) -> list[Claim]:
+def claims_of(moments: Sequence[Moment], owner: str) -> list[Claim]:
     """The claims that the pods of that controller mount, in the order in which these pods appeared."""
-    found: dict[str, Claim] = {}
-    for moment in recording.moments:
-        if moment.kind == "Pod" and moment.owner == owner:
-            for name in moment.claims:
-                lives = found.setdefault(name, Claim(name)).pods.setdefault(moment.name, {})
-                lives.setdefault(moment.uid, []).append(moment)
-    for moment in recording.moments:
-        if moment.kind == "PersistentVolumeClaim" and moment.name in found:
-            found[moment.name].lives.setdefault(moment.uid, []).append(moment)
-    return list(found.values())
+    claims: dict[str, Claim] = {}
+    for pod in lives(moments, owner=owner):
+        for name in pod.claims:
+            claims.setdefault(name, Claim(name)).pods.setdefault(pod.name, []).append(pod)
+    for life in lives(moments, "PersistentVolumeClaim"):
+        if life.name in claims:
+            claims[life.name].lives.append(life)
+    return list(claims.values())
 
 
-def _rows(claim: Claim) -> int:
-    """One for each name of a pod that mounts it."""
-    return len(claim.pods)
-
-
-def _draw_lane(ax: Axes, heading: str, claims: list[Claim], end: float) -> None:
-    top, ticks = 0, []
+def lane_of(heading: str, claims: Sequence[Claim], end: float) -> Lane:
+    """A lane with a row for each name of a pod, and a band for each claim behind the rows of its pods."""
+    lane = Lane(heading)
     for claim in claims:
-        ticks.append(top + (_rows(claim) - 1) / 2)
-        for moments in claim.lives.values():
-            _draw_band(ax, top, _rows(claim), moments, end)
-        for row, lives in enumerate(claim.pods.values()):
-            for moments in lives.values():
-                draw_life(ax, top + row, moments, end, height=0.42)
-        top += _rows(claim)
-    ax.set_yticks(ticks, [claim.name for claim in claims])
-    ax.set_ylim(max(top, 1) - 0.4, -0.6)
-    ax.set_xlim(0, end)
-    ax.set_title(heading, loc="left", fontsize=10, fontweight="bold")
-    for side in ("top", "right", "left"):
-        ax.spines[side].set_visible(False)
-    ax.tick_params(axis="y", length=0)
+        middle = lane.rows + (len(claim.pods) - 1) / 2
+        lane.names[middle] = claim.name
+        for life in claim.lives:
+            stop = end * 1.1 if life.end is None else life.end  # an open end lies beyond the edge
+            band = Bar(middle, life.begin, stop, CLAIM, len(claim.pods) - 0.18)
+            lane.bars.append(band)
+            if life.end is not None:
+                lane.claims_gone.append(band)
+        for row, of_name in enumerate(claim.pods.values(), lane.rows):
+            for life in of_name:
+                lane.add(life, row, end, 0.42)
+        lane.rows += len(claim.pods)
+    return lane
 
 
-def _draw_band(ax: Axes, top: int, rows: int, moments: list[Moment], end: float) -> None:
-    """The band of one claim, behind the rows of its pods."""
-    first, last = moments[0], moments[-1]
-    gone = last.what == "deleted"
-    stop = last.seconds if gone else end * 1.1  # its open end lies beyond the edge
-    middle, height = top + (rows - 1) / 2, rows - 0.18
-    ax.barh(middle, stop - first.seconds, left=first.seconds, height=height, facecolor=_PALE, edgecolor=SKY, zorder=0.5)
-    if gone:
-        ax.vlines(stop, middle - height / 2, middle + height / 2, color=BLACK, linewidth=4)
-
-
-def _alt(title: str, claims: Mapping[str, list[Claim]]) -> str:
+def alt_text(claims: Mapping[str, Sequence[Claim]], title: str) -> str:
     """What the figure says, in words that do not change from run to run."""
-    told = "; ".join(f"{heading}: {_told(found)}" for heading, found in claims.items())
-    return f"{title or 'Lifetimes'}. A band for each claim, and on it a bar for each pod that mounts it. {told}."
+    counts = "; ".join(f"{heading}: {_counted(of_owner)}" for heading, of_owner in claims.items())
+    return f"{title or 'Lifetimes'}. A band for each claim, and on it a bar for each pod that mounts it. {counts}."
 
 
-def _told(claims: list[Claim]) -> str:
-    pods = sum(len(lives) for claim in claims for lives in claim.pods.values())
-    made = sum(len(claim.lives) for claim in claims)
-    gone = sum(moments[-1].what == "deleted" for claim in claims for moments in claim.lives.values())
-    return f"{made} {'claim' if made == 1 else 'claims'}, {pods} pods, {gone} of the claims gone at the end"
+def _counted(claims: Sequence[Claim]) -> str:
+    pods = sum(len(of_name) for claim in claims for of_name in claim.pods.values())
+    lifetimes = [life for claim in claims for life in claim.lives]
+    gone = sum(life.end is not None for life in lifetimes)
+    word = "claim" if len(lifetimes) == 1 else "claims"
+    return f"{len(lifetimes)} {word}, {pods} pods, {gone} of the claims gone at the end"

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from matplotlib.axes import Axes
+from labsupport.figures.diagram import Arrow, Diagram, Label
+from labsupport.figures.drawing import BLUE, GREEN, GREY, VERMILION, Line, Picture
 
-from labsupport.figures.drawing import BLACK, BLUE, GREEN, GREY, VERMILION, Picture, new_figure
-
-_LOOKS = {"MOVED": (VERMILION, "--"), "ASK": (VERMILION, ":")}  # of an answer that is a redirect; others are plain
+_REDIRECTS: dict[str, Line] = {"MOVED": "--", "ASK": ":"}
 _CLIENT = "client"
+_WIDTH, _SIDE, _HEAD, _STEP = 9.2, 0.8, 0.3, 0.72  # inches: page, beside the outer lifelines, head line, an exchange
 
 
 class Exchange(NamedTuple):
@@ -21,33 +21,39 @@ class Exchange(NamedTuple):
     answer: str
 
 
-def sequence(exchanges: Sequence[Exchange], members: Sequence[str], title: str = "") -> Picture:
+def draw(exchanges: Sequence[Exchange], members: Sequence[str], title: str = "") -> Picture:
     """Draw a conversation from top to bottom; redirects are dashed and dotted.
 
-    >>> sequence([Exchange("redis-0", "GET colour", "MOVED 9502 redis-1:6379")], ["redis-0", "redis-1"])
+    >>> talk = [sequence.Exchange("redis-0", "GET colour", "MOVED 9502 redis-1:6379")]
+    >>> sequence.draw(talk, ["redis-0", "redis-1"])
     """
-    places = {name: place for place, name in enumerate([_CLIENT, *members])}
-    figure = new_figure(9.2, 1.1 + 0.72 * len(exchanges))
-    ax = figure.subplots()
-    for name, place in places.items():
-        ax.plot([place, place], [0.15, 2 * len(exchanges) + 0.4], color=GREY, linewidth=1.2)
-        ax.text(place, 0, name, ha="center", va="bottom", fontweight="bold", fontsize=10)
+    return diagram(exchanges, members, title).picture(alt_text(exchanges, title))
+
+
+def diagram(exchanges: Sequence[Exchange], members: Sequence[str], title: str = "") -> Diagram:
+    """Lifelines, and for each exchange an arrow there and one back.
+
+    A text is above its arrow, beside the client: on that stretch no lifeline crosses it.
+    """
+    page = Diagram(_WIDTH, _HEAD + _STEP * len(exchanges) + 0.2, title)
+    apart = (_WIDTH - 2 * _SIDE) / len(members)
+    places = {name: _SIDE + apart * number for number, name in enumerate((_CLIENT, *members))}
+    for name, x in places.items():
+        page.labels.append(Label((x, _HEAD / 2), name, apart - 0.1, "center", bold=True, size=10))
+        page.arrows.append(Arrow((x, _HEAD), (x, page.height - 0.05), GREY, width=1.2, head=False))
+    client = places[_CLIENT]
     for row, exchange in enumerate(exchanges):
-        there, kind = places[exchange.member], exchange.answer.partition(" ")[0]
-        colour, style = _LOOKS.get(kind, (GREEN, "-"))
-        _arrow(ax, 0, there, 2 * row + 0.9, exchange.question, BLUE, "-")
-        _arrow(ax, there, 0, 2 * row + 1.7, exchange.answer, colour, style)
-    ax.set_xlim(-0.35, len(members) + 0.35)
-    ax.set_ylim(2 * len(exchanges) + 0.5, -0.5)
-    ax.axis("off")
-    if title:
-        ax.set_title(title, fontsize=11)
-    told = "; ".join(f"{e.member} is asked {e.question} and answers {e.answer}" for e in exchanges)
-    return Picture(figure, f"{title or 'A conversation'}. In this order: {told}.")
+        member, y = places[exchange.member], _HEAD + 0.32 + _STEP * row
+        line = _REDIRECTS.get(exchange.answer.partition(" ")[0])
+        colour = VERMILION if line else GREEN
+        page.arrows.append(Arrow((client, y), (member, y), BLUE))
+        page.arrows.append(Arrow((member, y + 0.3), (client, y + 0.3), colour, line or "-"))
+        for text, height in ((exchange.question, y), (exchange.answer, y + 0.3)):
+            page.labels.append(Label((client + 0.14, height - 0.1), text, apart - 0.28))
+    return page
 
 
-def _arrow(ax: Axes, start: int, end: int, y: float, text: str, colour: str, style: str) -> None:
-    """An arrow between two lifelines with its text above, on the stretch beside the client that nothing crosses."""
-    look = {"arrowstyle": "-|>", "color": colour, "linestyle": style, "linewidth": 1.8, "shrinkA": 0, "shrinkB": 0}
-    ax.annotate("", xy=(end, y), xytext=(start, y), arrowprops=look)
-    ax.text(0.06, y - 0.08, text, va="bottom", fontsize=9, color=BLACK)
+def alt_text(exchanges: Sequence[Exchange], title: str = "") -> str:
+    """The conversation in words."""
+    spoken = "; ".join(f"{e.member} is asked {e.question} and answers {e.answer}" for e in exchanges)
+    return f"{title or 'A conversation'}. In this order: {spoken}."

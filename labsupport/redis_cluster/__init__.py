@@ -1,1 +1,1 @@
-"""A Redis cluster from outside: the wire format, slots, redirects, members, loads."""
+"""A Redis cluster from outside: the wire format, slots, redirects, members, administration, loads, server names."""

@@ -103,8 +103,8 @@ class Connections:
         """What has come on stdout, waiting for it. Raises Unreachable at the end of the program or the deadline."""
         while not (data := channel.read_channel(1)):
             if not channel.is_open():
-                told = channel.read_channel(2).decode(errors="replace").strip()
-                raise Unreachable(told.rpartition(": ")[2] or "the connection has ended")
+                stderr = channel.read_channel(2).decode(errors="replace").strip()
+                raise Unreachable(stderr.rpartition(": ")[2] or "the connection has ended")
             left = deadline - time.monotonic()
             if left <= 0:
                 raise Unreachable(f"nothing came for {self.timeout:g} s")

@@ -28,8 +28,8 @@ def from_pod(pod: str, host: str, port: int, key: str, *, batches: int = 20, siz
     True
     """
     script = _BATCHES.format(host=host, port=port, key=key, batches=batches, size=size)
-    told = pods.run(pod, ["bash", "-c", script], timeout=60)
-    rows = [[int(word) for word in line.split()] for line in told.splitlines()]
+    printed = pods.run(pod, ["bash", "-c", script], timeout=60)
+    rows = [[int(word) for word in line.split()] for line in printed.splitlines()]
     if wrong := [answered for _, answered in rows if answered != size]:
         raise ValueError(f"{host}:{port} answered only {wrong[0]} of {size} times GET {key} with a value")
     return [microseconds / size / 1000 for microseconds, _ in rows]
@@ -52,9 +52,9 @@ def from_here(act: Callable[[], Any], *, times: int = 300) -> list[float]:
     """
     for _ in range(10):
         act()
-    found = []
+    milliseconds = []
     for _ in range(times):
         started = time.perf_counter()
         act()
-        found.append(1000 * (time.perf_counter() - started))
-    return found
+        milliseconds.append(1000 * (time.perf_counter() - started))
+    return milliseconds

@@ -55,12 +55,12 @@ def owners(reply: Sequence[Any], asked: str = "") -> dict[int, str]:
     >>> owners([[0, 2, ["10.244.1.3", 6379, "e564"]]])
     {0: '10.244.1.3:6379', 1: '10.244.1.3:6379', 2: '10.244.1.3:6379'}
     """
-    found = {}
+    owner_of = {}
     for first, last, primary, *_ in reply:
         host = primary[0] or asked.rpartition(":")[0]
         for slot in range(first, last + 1):
-            found[slot] = f"{host}:{primary[1]}"
-    return found
+            owner_of[slot] = f"{host}:{primary[1]}"
+    return owner_of
 
 
 def ranges(slots: Mapping[int, str]) -> dict[str, str]:

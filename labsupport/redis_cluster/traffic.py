@@ -44,7 +44,7 @@ class Traffic:
                 raise TrafficFailed(f"{enough - len(self.results)} of {acts} acts were not done within {timeout:g} s")
 
     def stop(self) -> list[Any]:
-        """Let the act at hand end, and return all results. Raises TrafficFailed when one of the acts failed."""
+        """Let the current act end, and return all results. Raises TrafficFailed when one of the acts failed."""
         self._stopped.set()
         self._thread.join()
         if self._error:

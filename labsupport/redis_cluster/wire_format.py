@@ -56,8 +56,8 @@ def decode(data: bytes) -> tuple[Value, bytes]:
     >>> decode(b"$4\r\nblue\r\n:1\r\n")
     ('blue', b':1\r\n')
     """
-    line, found, rest = data.partition(END)
-    if not found:
+    line, end, rest = data.partition(END)
+    if not end:
         raise Incomplete
     mark, text = line[:1], line[1:].decode()
     match mark:

@@ -16,7 +16,9 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from labsupport import paths
+from labsupport.cluster import asking
 from labsupport.cluster.api import ApiException
+from labsupport.cluster.asking import NotInTime
 from labsupport.errors import LabError
 
 ACKNOWLEDGED, REFUSED, UNANSWERED = "acknowledged", "refused", "unanswered"
@@ -36,33 +38,23 @@ class Write:
     why: str = ""
 
 
-class NotInTime(LabError):
-    """What was waited for did not come; the message says what was seen last, and what to look at."""
-
-
 def eventually(ask: Callable[[], Any], expected: Any, *, timeout: float = 30) -> Any:
-    """Ask until the answer is what is expected, and return it. A question that fails is asked again.
+    """Ask every 50 ms until the answer is what is expected, and return it. A question that fails is asked again.
 
-    For what no watch tells, as the state of a server; asked with a pause of 50 ms. `timeout` is in seconds.
-    Raises NotInTime with the last answer.
+    `timeout` is in seconds. Raises NotInTime with the last answer.
 
     >>> eventually(lambda: client.get("greeting"), "hello")
     'hello'
     """
-    deadline, pause, last = time.monotonic() + timeout, threading.Event(), None
-    while True:
-        try:
-            last = ask()
-        except (redis.RedisError, LabError, OSError, ApiException) as error:
-            last = error
-        if last == expected:
-            return last
-        if time.monotonic() > deadline:
-            raise NotInTime(
-                f"after {timeout:g} s the answer was still {last!r}, not {expected!r}. "
-                "Look at: !kubectl get pods --show-labels, and lab.logs('redis-2', container='voter', tail=20)"
-            )
-        pause.wait(0.05)
+    return asking.until(
+        ask,
+        lambda answer: answer == expected,
+        what=f"the answer is {expected!r}",
+        timeout=timeout,
+        longest_pause=0.05,
+        not_yet=(redis.RedisError, LabError, OSError, ApiException),
+        advice="Look at: !kubectl get pods --show-labels, and lab.logs('redis-2', container='voter', tail=20)",
+    )
 
 
 def connect(node_port: int, password: str, *, timeout: float = 2) -> redis.Redis:
@@ -106,9 +98,9 @@ class Writes:
         self._began = time.monotonic()
         self._outcomes: list[Write] = []
         self._marks: list[tuple[float, str]] = []
-        self._news = threading.Condition()
+        self._changed = threading.Condition()
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._work, daemon=True)
+        self._thread = threading.Thread(target=self._run, daemon=True)
         self._thread.start()
 
     def __enter__(self) -> Self:
@@ -120,25 +112,25 @@ class Writes:
     @property
     def outcomes(self) -> list[Write]:
         """All writes so far, in the order in which they were sent."""
-        with self._news:
+        with self._changed:
             return list(self._outcomes)
 
     @property
     def marks(self) -> list[tuple[float, str]]:
         """What was marked: (seconds since the start, text)."""
-        with self._news:
+        with self._changed:
             return list(self._marks)
 
     def mark(self, text: str) -> None:
         """Note a moment, for the figure."""
-        with self._news:
+        with self._changed:
             self._marks.append((time.monotonic() - self._began, text))
 
     def hear(self, event: dict[str, Any]) -> None:
         """Mark a voter's news about the primary, as its channel carries it: the first of each kind, while writing."""
         text = NEWS.get(event["channel"], "")
         of_primary = event["data"].startswith(("master ", "redis "))
-        with self._news:
+        with self._changed:
             if text and of_primary and not self._stopping.is_set() and text not in [t for _, t in self._marks]:
                 self.mark(text)
 
@@ -152,9 +144,9 @@ class Writes:
 
     def wait_for(self, number: int, outcome: str = ACKNOWLEDGED, *, timeout: float = 60) -> None:
         """Wait for so many more writes of an outcome in a row. Raises NotInTime after `timeout` seconds."""
-        with self._news:
+        with self._changed:
             first = len(self._outcomes)
-            if not self._news.wait_for(lambda: self._row(outcome, first) >= number, timeout):
+            if not self._changed.wait_for(lambda: self._in_a_row(outcome, first) >= number, timeout):
                 last = Counter(f"{w.outcome} {w.why}".strip() for w in self._outcomes[first:][-20:])
                 raise NotInTime(
                     f"there were not {number} {outcome} writes in a row within {timeout:g} s. The last ones: "
@@ -162,13 +154,10 @@ class Writes:
                     "Who has the role: lab.get('pods', selector='app=redis'), and !kubectl get pods --show-labels"
                 )
 
-    def _row(self, outcome: str, first: int) -> int:
-        row = 0
-        for write in reversed(self._outcomes[first:]):
-            if write.outcome != outcome:
-                break
-            row += 1
-        return row
+    def _in_a_row(self, outcome: str, first: int) -> int:
+        """How many of the last writes had that outcome, back to the first one that had another, or to `first`."""
+        last = itertools.takewhile(lambda write: write.outcome == outcome, reversed(self._outcomes[first:]))
+        return sum(1 for _ in last)
 
     @property
     def outage(self) -> float:
@@ -200,22 +189,22 @@ class Writes:
     def _key(self, number: int) -> str:
         return f"{self.prefix}:{number}"
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         number, due = 0, time.monotonic()
         while not self._stopping.wait(max(0.0, due - time.monotonic())):
             number += 1
             sent = time.monotonic() - self._began
             outcome, why = self._write(number)
-            with self._news:
+            with self._changed:
                 self._outcomes.append(Write(number, sent, time.monotonic() - self._began, outcome, why))
-                self._news.notify_all()
+                self._changed.notify_all()
             due = max(due + self._period, time.monotonic())
 
     def _write(self, number: int) -> tuple[str, str]:
         try:
             connection = self._client.connection_pool.get_connection()
         except (redis.RedisError, OSError) as error:  # nobody has even seen the write
-            return REFUSED, _word(error, "no connection")
+            return REFUSED, _reason(error, "no connection")
         healthy = False
         try:
             connection.send_command("SET", self._key(number), str(number))  # type: ignore[no-untyped-call]
@@ -223,7 +212,7 @@ class Writes:
             healthy = True
             return ACKNOWLEDGED, ""
         except redis.ResponseError as error:  # the server said no
-            return REFUSED, _word(error, "")
+            return REFUSED, _reason(error, "")
         except (redis.RedisError, OSError) as error:  # sent, and then silence: written or not, nobody knows
             return UNANSWERED, "no answer in time" if isinstance(error, redis.TimeoutError) else "connection ended"
         finally:
@@ -232,7 +221,7 @@ class Writes:
             self._client.connection_pool.release(connection)
 
 
-def _word(error: Exception, otherwise: str) -> str:
+def _reason(error: Exception, otherwise: str) -> str:
     """READONLY, NOREPLICAS and the like: what a server's refusal begins with."""
     if otherwise and not isinstance(error, redis.ResponseError):
         return otherwise

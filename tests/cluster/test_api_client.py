@@ -205,6 +205,7 @@ def test_what_is_not_served_says_so(namespace: Namespace) -> None:
         client.AutoscalingV2Api(namespace.lab.client).list_namespaced_horizontal_pod_autoscaler(namespace.name)
     assert refused.value.status == 404
     assert reason(refused.value) == "NotFound"
+    assert "does not serve horizontalpodautoscalers.autoscaling, on purpose" in str(refused.value.body)
 
 
 def test_a_namespace_ends_with_all_that_is_in_it(namespace: Namespace) -> None:

@@ -8,8 +8,8 @@ import signal
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
-from labcluster.node.containers.spec import ContainerSpec, ExitStatus, Image, StartError
 from labcluster.node.images.image_table import ImageNotFound
+from labcluster.node.spec import ContainerSpec, ExitStatus, Image, StartError
 from labcluster.settings import NODES
 
 
@@ -47,7 +47,7 @@ class FakeContainer:
         self.pid = 1000 + len(runtime.containers)
         self.signals: list[int] = []
         self.commands: list[list[str]] = []
-        self.joined: FakeContainer | None = None
+        self.target: FakeContainer | None = None
         self._runtime = runtime
         self._ended: asyncio.Future[ExitStatus] = asyncio.get_running_loop().create_future()
 
@@ -79,13 +79,9 @@ class FakeContainer:
 
 
 class FakeSandbox:
-    def __init__(self, ip: str, hostname: str, host_network: bool) -> None:
-        self.ip, self.hostname, self.host_network = ip, hostname, host_network
-        self.share_processes = False
-        self.closed = False
-
-    async def close(self) -> None:
-        self.closed = True
+    def __init__(self, ip: str, hostname: str, *, share_processes: bool) -> None:
+        self.ip, self.hostname, self.share_processes = ip, hostname, share_processes
+        self.stopped = False
 
 
 class FakeRuntime:
@@ -107,21 +103,23 @@ class FakeRuntime:
         return self.exec_result
 
     async def create_sandbox(
-        self, pod_uid: str, node: str, hostname: str, *, host_network: bool, share_processes: bool
+        self, node: str, hostname: str, *, host_network: bool, share_processes: bool
     ) -> FakeSandbox:
         settings = next(n for n in NODES if n.name == node)
         ip = str(settings.address if host_network else settings.pod_cidr[len(self.sandboxes) + 2])
-        self.sandboxes.append(FakeSandbox(ip, hostname, host_network))
-        self.sandboxes[-1].share_processes = share_processes
+        self.sandboxes.append(FakeSandbox(ip, hostname, share_processes=share_processes))
         return self.sandboxes[-1]
 
+    async def stop_sandbox(self, sandbox: FakeSandbox) -> None:
+        sandbox.stopped = True
+
     async def run(
-        self, sandbox: FakeSandbox, spec: ContainerSpec, joined: FakeContainer | None = None
+        self, sandbox: FakeSandbox, spec: ContainerSpec, target: FakeContainer | None = None
     ) -> FakeContainer:
         if self.start_error:
             raise StartError(self.start_error)
         container = FakeContainer(spec, self)
-        container.joined = joined
+        container.target = target
         self.containers.append(container)
         return container
 

@@ -59,11 +59,11 @@ def test_a_running_cluster_is_found_again_where_its_record_or_all_its_state_was_
     (absent.state / "daemon.json").unlink()
     assert "was up already" in absent.up()
     assert absent.status()["pid"] == pid
-    assert search.is_there(absent.state)
+    assert search.is_daemon_running(absent.state)
     shutil.rmtree(absent.state)
     assert "The cluster is removed" in absent.down()
     assert not absent.state.exists()
-    assert not search.is_there(absent.state)
+    assert not search.is_daemon_running(absent.state)
 
 
 def test_down_of_nothing_does_nothing(absent: RunningLab) -> None:

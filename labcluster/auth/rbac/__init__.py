@@ -1,1 +1,1 @@
-"""Role-based access control: what rules allow, who is bound to them, and the roles that are there from the start."""
+"""Role-based access control: rules, the authorizer, the default roles and bindings."""

@@ -1,4 +1,4 @@
-"""Who asks, and for what: the two things that an authorizer is given."""
+"""The input of the authorizer: the user, and the attributes of the request (apiserver pkg/authorization/authorizer)."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ ANONYMOUS = User("system:anonymous", (UNAUTHENTICATED,))
 
 @dataclass(frozen=True, slots=True)
 class Attributes:
-    """What a request wants to do. `path` is set for what is no resource, and then only `verb` counts beside it."""
+    """What a request wants to do. A non-resource request has `path` and `verb` only."""
 
     verb: str
     group: str = ""

@@ -1,37 +1,34 @@
 """The authorizer: what the roles that a user is bound to allow (upstream: plugin/pkg/auth/authorizer/rbac/rbac.go).
 
 Upstream goes through all bindings for each request. Here they are kept by their subjects, so that a request looks at
-those of its user and its groups only; the registry tells of every change.
+those of its user and its groups only; the subscription to the registry keeps them current.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import JSON, name_of, namespace_of
 from labcluster.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC_GROUP, ROLE_BINDINGS, ROLES, Resource
 from labcluster.auth.rbac.attributes import MASTERS, Attributes, User, account_user_name
 from labcluster.auth.rbac.rules import Rule, rules_of
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 _Subject = tuple[str, str]  # "User" or "Group", and the name; a service account is the user that it is
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether, and what upstream says about why."""
+    """Whether the request is allowed, and the reason in upstream's words."""
 
     allowed: bool
     reason: str = ""
 
 
 class Authorizer:
-    """Answers for the objects of one registry."""
+    """Authorizes by the roles and bindings of one registry."""
 
     def __init__(self, registry: Registry) -> None:
         """Read all roles and bindings, and follow them from now on."""
@@ -44,7 +41,7 @@ class Authorizer:
             registry.subscribe(resource, self._binding_changed)
 
     def authorize(self, user: User, wanted: Attributes) -> Decision:
-        """Whether the user may."""
+        """Whether the user may do what is wanted."""
         if MASTERS in user.groups:
             return Decision(True)
         errors: list[str] = []
@@ -59,15 +56,15 @@ class Authorizer:
         return Decision(False, f"RBAC: {_aggregate(errors)}" if errors else "")
 
     def rules_for(self, user: User, namespace: str) -> tuple[list[Rule], str]:
-        """All rules that hold for the user there, and what went wrong in finding them ("" for nothing)."""
-        found: list[Rule] = []
+        """The user's rules in a namespace, and the errors in resolving them ("" for none)."""
+        rules: list[Rule] = []
         errors: list[str] = []
         for binding in self._bindings_of(user, namespace):
             try:
-                found += self.role_rules(binding["roleRef"], namespace_of(binding), _not_listed)
+                rules += self.role_rules(binding["roleRef"], namespace_of(binding), _not_listed)
             except ApiError as error:
                 errors.append(error.message)
-        return found, _aggregate(errors) if errors else ""
+        return rules, _aggregate(errors) if errors else ""
 
     def role_rules(
         self, reference: JSON, namespace: str, missing: Callable[[Resource, str], ApiError]
@@ -86,10 +83,10 @@ class Authorizer:
             by_subject = self._bindings.get(where)
             if not by_subject:
                 continue
-            found: dict[str, JSON] = {}
+            by_name: dict[str, JSON] = {}
             for subject in subjects:
-                found.update(by_subject.get(subject, {}))
-            yield from (found[name] for name in sorted(found))
+                by_name.update(by_subject.get(subject, {}))
+            yield from (by_name[name] for name in sorted(by_name))
 
     def _role_changed(self, change: Change) -> None:
         key = (change.resource, namespace_of(change.object), name_of(change.object))
@@ -121,7 +118,7 @@ def _subjects(binding: JSON, namespace: str) -> Iterator[_Subject]:
 
 
 def _not_listed(resource: Resource, name: str) -> ApiError:
-    """What an informer's lister says: it knows the kind in the singular."""
+    """The text of an informer's lister, which has the kind in the singular."""
     return ApiError(404, "NotFound", f'{resource.singular}.{RBAC_GROUP} "{name}" not found')
 
 
@@ -132,7 +129,7 @@ def _aggregate(errors: list[str]) -> str:
 
 
 def _description(binding: JSON, user: User) -> str:
-    """Which binding of which role to whom, as upstream tells it (pkg/registry/rbac/validation/rule.go)."""
+    """Which binding of which role to whom, in upstream's words (pkg/registry/rbac/validation/rule.go)."""
     namespace, name, reference = namespace_of(binding), name_of(binding), binding["roleRef"]
     mine = {("User", user.name), *(("Group", group) for group in user.groups)}
     subject = next(s for s in binding["subjects"] if mine & set(_subjects({"subjects": [s]}, namespace)))

@@ -1,20 +1,16 @@
-"""Nobody gives away what is not theirs: the check of writes to roles and bindings.
+"""Privilege escalation prevention: nobody grants rights in a role or binding that they do not have.
 
 Upstream: the policybased storages below pkg/registry/rbac, with escalation_check.go and validation/rule.go.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from labcluster.api.errors import forbidden, not_found
 from labcluster.api.objects import JSON, namespace_of
 from labcluster.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES, RBAC_GROUP, ROLE_BINDINGS, ROLES, Resource
 from labcluster.auth.rbac.attributes import MASTERS, Attributes, User
+from labcluster.auth.rbac.authorizer import Authorizer
 from labcluster.auth.rbac.rules import ALL, Rule, compact, quoted, rules_of, uncovered
-
-if TYPE_CHECKING:
-    from labcluster.auth.rbac.authorizer import Authorizer
 
 _ROLES, _BINDINGS = (ROLES, CLUSTER_ROLES), (ROLE_BINDINGS, CLUSTER_ROLE_BINDINGS)
 _EVERYTHING = (Rule((ALL,), (ALL,), (ALL,)), Rule((ALL,), paths=(ALL,)))
@@ -70,16 +66,16 @@ def _confirm(
     missing = uncovered(owned, rules)
     if not missing:
         return
-    told = "\n".join(sorted({str(rule) for rule in compact(missing)}))
+    lines = "\n".join(sorted({str(rule) for rule in compact(missing)}))
     why = (
         f'user "{user.name}" (groups={quoted(user.groups)}) is attempting to grant RBAC permissions '
-        f"not currently held:\n{told}"
+        f"not currently held:\n{lines}"
     )
     raise forbidden(resource, name, f"{why}; resolution errors: [{errors}]" if errors else why)
 
 
 def _without_garbage_fields(obj: JSON) -> JSON:
-    """The object without what the garbage collector changes to let it go (IsOnlyMutatingGCFields)."""
+    """The object without the fields that garbage collection changes (IsOnlyMutatingGCFields)."""
     dropped = ("ownerReferences", "finalizers", "resourceVersion", "managedFields")
     metadata = {key: value for key, value in obj["metadata"].items() if key not in dropped}
     return {**obj, "metadata": metadata}

@@ -1,4 +1,4 @@
-"""The roles and bindings that are there from the start, in upstream's words where they are about what is served.
+"""The default cluster roles and bindings: upstream's rules, as far as they are about what is served.
 
 Upstream: plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go; the group of the administrators: kubeadm.
 """
@@ -22,7 +22,7 @@ _WRITE = ("create", "delete", "deletecollection", "patch", "update")
 
 
 def cluster_roles() -> Iterator[JSON]:
-    """The default cluster roles: who may look, and what admin, edit and view mean."""
+    """The default cluster roles."""
     yield _role("cluster-admin", [_rule([ALL], ALL, [ALL]), _paths([ALL], ALL)])
     yield _role("system:discovery", [_paths(sorted((*_HEALTH, *_DISCOVERY)))])
     yield _role("system:public-info-viewer", [_paths(_HEALTH)])

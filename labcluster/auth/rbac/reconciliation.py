@@ -1,37 +1,32 @@
-"""Brings the default roles and bindings to what they must at least be, whenever the cluster starts.
+"""Reconciles the default roles and bindings whenever the cluster starts.
 
-What someone added stays; what someone took away comes back, unless the annotation autoupdate says "false".
+What a user added stays; what a user removed comes back, unless the annotation autoupdate is "false".
 Upstream: the post-start hook of pkg/registry/rbac/rest/storage_rbac.go, component-helpers/auth/rbac/reconciliation.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, annotations_of, labels_of, name_of
 from labcluster.api.resources import CLUSTER_ROLE_BINDINGS, CLUSTER_ROLES
 from labcluster.auth.rbac import policy
 from labcluster.auth.rbac.rules import Rule, rules_of, uncovered
-from labcluster.storage.registry import DeleteOptions
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import DeleteOptions, Registry
 
 
 def reconcile(registry: Registry) -> None:
-    """Create or mend the default roles and bindings. Raises ApiError if the registry refuses."""
+    """Create or complete the default roles and bindings. Raises ApiError if the registry refuses."""
     for role in policy.cluster_roles():
         existing = registry.find(CLUSTER_ROLES, "", name_of(role))
         if existing is None:
             registry.create(CLUSTER_ROLES, role)
         elif not _is_protected(existing):
-            registry.update(CLUSTER_ROLES, _mended_role(existing, role))
+            registry.update(CLUSTER_ROLES, _completed_role(existing, role))
     for binding in policy.cluster_role_bindings():
         existing = registry.find(CLUSTER_ROLE_BINDINGS, "", name_of(binding))
         if existing is not None and not _is_protected(existing):
             if existing["roleRef"] == binding["roleRef"]:
-                registry.update(CLUSTER_ROLE_BINDINGS, _mended_binding(existing, binding))
+                registry.update(CLUSTER_ROLE_BINDINGS, _completed_binding(existing, binding))
                 continue
             registry.delete(CLUSTER_ROLE_BINDINGS, "", name_of(binding), DeleteOptions())
             existing = None
@@ -43,35 +38,35 @@ def _is_protected(existing: JSON) -> bool:
     return annotations_of(existing).get(policy.AUTO_UPDATE) == "false"
 
 
-def _mended_role(existing: JSON, expected: JSON) -> JSON:
+def _completed_role(existing: JSON, expected: JSON) -> JSON:
     """The role with all rules and selectors that are expected of it (computeReconciledRole)."""
-    mended = _with_metadata(existing, expected)
+    completed = _with_metadata(existing, expected)
     missing = uncovered(rules_of(existing), rules_of(expected))
     if missing:
-        mended["rules"] = [*(existing.get("rules") or ()), *map(_as_json, missing)]
+        completed["rules"] = [*(existing.get("rules") or ()), *map(_as_json, missing)]
     if "aggregationRule" not in expected:
-        mended.pop("aggregationRule", None)
-        return mended
-    found = (existing.get("aggregationRule") or {}).get("clusterRoleSelectors") or []
+        completed.pop("aggregationRule", None)
+        return completed
+    present = (existing.get("aggregationRule") or {}).get("clusterRoleSelectors") or []
     wanted = expected["aggregationRule"]["clusterRoleSelectors"]
-    mended["aggregationRule"] = {"clusterRoleSelectors": [*found, *(s for s in wanted if s not in found)]}
-    return mended
+    completed["aggregationRule"] = {"clusterRoleSelectors": [*present, *(s for s in wanted if s not in present)]}
+    return completed
 
 
-def _mended_binding(existing: JSON, expected: JSON) -> JSON:
+def _completed_binding(existing: JSON, expected: JSON) -> JSON:
     """The binding with all subjects that are expected of it (computeReconciledRoleBinding)."""
-    mended = _with_metadata(existing, expected)
-    found = existing.get("subjects") or []
-    mended["subjects"] = [*found, *(s for s in expected["subjects"] if s not in found)]
-    return mended
+    completed = _with_metadata(existing, expected)
+    present = existing.get("subjects") or []
+    completed["subjects"] = [*present, *(s for s in expected["subjects"] if s not in present)]
+    return completed
 
 
 def _with_metadata(existing: JSON, expected: JSON) -> JSON:
-    mended: JSON = clone(existing)
+    completed: JSON = clone(existing)
     for key, of in (("labels", labels_of), ("annotations", annotations_of)):
         if merged := {**of(expected), **of(existing)}:
-            mended["metadata"][key] = merged
-    return mended
+            completed["metadata"][key] = merged
+    return completed
 
 
 def _as_json(rule: Rule) -> JSON:

@@ -9,11 +9,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from labcluster.api.objects import JSON
-    from labcluster.auth.rbac.attributes import Attributes
+from labcluster.api.objects import JSON
+from labcluster.auth.rbac.attributes import Attributes
 
 ALL = "*"
 
@@ -110,7 +108,7 @@ def compact(pieces: Iterable[Rule]) -> list[Rule]:
             others.append(piece)
         else:
             verbs.setdefault(Rule(groups=piece.groups, resources=piece.resources), []).extend(piece.verbs)
-    return others + [Rule(tuple(found), rule.groups, rule.resources) for rule, found in verbs.items()]
+    return others + [Rule(tuple(allowed), rule.groups, rule.resources) for rule, allowed in verbs.items()]
 
 
 def quoted(values: Iterable[str]) -> str:

@@ -7,24 +7,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.conditions import is_pod_finished, is_pod_ready
-from labcluster.api.errors import ApiError
 from labcluster.api.objects import JSON, is_terminating, key_of, labels_of, name_of, namespace_of, split_key, uid_of
-from labcluster.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
+from labcluster.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS, Resource
 from labcluster.api.selectors import LabelSelector
 from labcluster.controllers import adoption, history
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.daemonset import update
-from labcluster.controllers.daemonset.nodes import REVISION_LABEL, admits, is_updated, new_pod, node_of
-from labcluster.controllers.workload_pods import MAX_BATCH, is_available, next_availability, slow_start
+from labcluster.controllers.daemonset.nodes import REVISION_LABEL, is_updated, new_pod, node_of, should_run
+from labcluster.controllers.workload_pods import (
+    BURST_REPLICAS,
+    PodControl,
+    is_pod_available,
+    next_availability,
+    slow_start_batch,
+)
 from labcluster.kinds.daemonsets import ALWAYS_WRITTEN
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 1.0, 900.0  # seconds between a failed pod and its removal, after the first
 
@@ -38,9 +40,10 @@ class DaemonSetController(Controller):
         """Prepare to run on the registry; `clock` gives seconds."""
         super().__init__(registry)
         self._events = EventRecorder(registry, self.name)
+        self.pod_control = PodControl(registry, self._events)
         self._clock = clock
         # (uid, observed generation, node) -> the back-off in seconds and the clock when a failed pod was last removed
-        self._failures: dict[tuple[str, int, str], tuple[float, float]] = {}
+        self._backoff: dict[tuple[str, int, str], tuple[float, float]] = {}
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
         """Sets themselves, the sets of pods, and those for which a change of a node counts."""
@@ -51,15 +54,15 @@ class DaemonSetController(Controller):
         }
 
     def _on_node(self, change: Change) -> list[str]:
-        sets = self.registry.list(DAEMON_SETS)
+        daemon_sets = self.registry.list(DAEMON_SETS)
         if change.type == "DELETED":
-            return [key_of(each) for each in sets]
-        before = (False, False)  # of a node that was not there
-        return [
-            key_of(each)
-            for each in sets
-            if admits(each, change.object) != (admits(each, change.old) if change.old is not None else before)
-        ]
+            return [key_of(daemon_set) for daemon_set in daemon_sets]
+
+        def concerns(daemon_set: JSON) -> bool:
+            before = (False, False) if change.old is None else should_run(daemon_set, change.old)
+            return should_run(daemon_set, change.object) != before
+
+        return [key_of(daemon_set) for daemon_set in daemon_sets if concerns(daemon_set)]
 
     def reconcile(self, key: str) -> float | None:
         """Create and delete what the nodes call for, take the next step of an update, and write the status."""
@@ -76,84 +79,60 @@ class DaemonSetController(Controller):
         step = _Step(self, daemon_set, labels_of(current).get(REVISION_LABEL, name_of(current)))
         try:
             step.run()
-            self._truncate(daemon_set, [r for r in revisions if name_of(r) != name_of(current)])
+            self._clean_up_history(daemon_set, [r for r in revisions if name_of(r) != name_of(current)])
         finally:
-            self._write_status(daemon_set, step.status(collisions))
+            self.write_status(DAEMON_SETS, daemon_set, step.status(collisions))
         waits = (next_availability(step.all_pods(), step.min_ready), step.retry_after)
         return min((wait for wait in waits if wait is not None), default=None)
 
-    def pods_by_node(self, daemon_set: JSON, *, ended: bool = False) -> dict[str, list[JSON]]:
-        """The set's pods by their nodes, matching orphans adopted; with `ended`, also those that only wait to go."""
-        everyone = self.registry.list(PODS, namespace_of(daemon_set))
-        found: dict[str, list[JSON]] = {}
-        for pod in adoption.claim(self.registry, DAEMON_SETS, daemon_set, PODS, everyone):
+    def pods_by_node(self, daemon_set: JSON, *, include_deleted_terminal: bool = False) -> dict[str, list[JSON]]:
+        """The set's pods by node, matching orphans adopted (getNodesToDaemonPods).
+
+        Pods that have ended and are being deleted are left out unless they are asked for.
+        """
+        candidates = self.registry.list(PODS, namespace_of(daemon_set))
+        by_node: dict[str, list[JSON]] = {}
+        for pod in adoption.claim(self.registry, DAEMON_SETS, daemon_set, PODS, candidates):
             node = node_of(pod)
-            if node is not None and (ended or not (is_pod_finished(pod) and is_terminating(pod))):
-                found.setdefault(node, []).append(pod)
-        return found
+            if node is not None and (include_deleted_terminal or not (is_pod_finished(pod) and is_terminating(pod))):
+                by_node.setdefault(node, []).append(pod)
+        return by_node
 
-    def create(self, daemon_set: JSON, node: str, revision_hash: str) -> None:
-        """Create the pod of a node. Raises ApiError."""
-        try:
-            pod = self.registry.create(PODS, new_pod(daemon_set, node, revision_hash))
-        except ApiError as error:
-            if any(c.get("reason") == "NamespaceTerminating" for c in error.details.get("causes") or ()):
-                return  # any creation would fail: nothing to report, nothing to retry
-            self._events.event(daemon_set, "Warning", "FailedCreate", f"Error creating: {error}")
-            raise
-        self._events.event(daemon_set, "Normal", "SuccessfulCreate", f"Created pod: {name_of(pod)}")
-
-    def delete(self, daemon_set: JSON, pod: JSON) -> None:
-        """Ask for a pod's deletion. Raises ApiError."""
-        try:
-            self.registry.delete(PODS, namespace_of(pod), name_of(pod))
-        except ApiError as error:
-            self._events.event(daemon_set, "Warning", "FailedDelete", f"Error deleting: {error}")
-            raise
-        self._events.event(daemon_set, "Normal", "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
-
-    def remove_finished(self, daemon_set: JSON, node: str, pod: JSON) -> float | None:
-        """Whether a pod that has ended is to be deleted now: None if so, else in how many seconds."""
+    def removal_delay(self, daemon_set: JSON, node: str, pod: JSON) -> float:
+        """Seconds until a pod that has ended is to be deleted; 0 is now: the event says so, the back-off grows."""
         text = f"daemon pod {key_of(pod)} on node {node}, will try to"
         if pod["status"]["phase"] == "Succeeded":
             self._events.event(daemon_set, "Normal", "SucceededDaemonPod", f"Found succeeded {text} delete it")
-            return None
+            return 0.0
         key = (uid_of(daemon_set), daemon_set["status"].get("observedGeneration") or 0, node)
         now = self._clock()
-        # After so long without a failure it begins anew; the set or its node may be gone, too.
-        self._failures = {each: had for each, had in self._failures.items() if now - had[1] <= 2 * LONGEST_BACKOFF}
-        delay, since = self._failures.get(key, (0.0, now))
+        # After so long without a failure the back-off begins anew; the set or its node may be gone, too.
+        self._backoff = {k: entry for k, entry in self._backoff.items() if now - entry[1] <= 2 * LONGEST_BACKOFF}
+        delay, since = self._backoff.get(key, (0.0, now))
         if now - since < delay:
             return delay
-        self._failures[key] = (min(2 * delay, LONGEST_BACKOFF) or FIRST_BACKOFF, now)
+        self._backoff[key] = (min(2 * delay, LONGEST_BACKOFF) or FIRST_BACKOFF, now)
         self._events.event(daemon_set, "Warning", "FailedDaemonPod", f"Found failed {text} kill it")
-        return None
+        return 0.0
 
-    def _truncate(self, daemon_set: JSON, old: Sequence[JSON]) -> None:
+    def _clean_up_history(self, daemon_set: JSON, old: Sequence[JSON]) -> None:
         """Delete the oldest revisions beyond the limit that no pod is of; those in use count (cleanupHistory)."""
-        pods = [pod for found in self.pods_by_node(daemon_set, ended=True).values() for pod in found]
-        live = {labels_of(pod).get(REVISION_LABEL) for pod in pods}
+        by_node = self.pods_by_node(daemon_set, include_deleted_terminal=True)
+        live = {labels_of(pod).get(REVISION_LABEL) for pods in by_node.values() for pod in pods}
         unused = [revision for revision in old if labels_of(revision).get(REVISION_LABEL) not in live]
         for revision in unused[: max(len(old) - int(daemon_set["spec"]["revisionHistoryLimit"]), 0)]:
             self.registry.delete(CONTROLLER_REVISIONS, namespace_of(revision), name_of(revision))
 
-    def _write_status(self, daemon_set: JSON, status: JSON) -> None:
-        def change(obj: JSON) -> None:
-            obj["status"] = status
-
-        namespace, name = namespace_of(daemon_set), name_of(daemon_set)
-        self.registry.modify(DAEMON_SETS, namespace, name, change, subresource="status")
-
 
 class _Step:
-    """One look at all nodes."""
+    """One sync of a DaemonSet over all nodes (manage, rollingUpdate, syncNodes)."""
 
     def __init__(self, controller: DaemonSetController, daemon_set: JSON, revision_hash: str) -> None:
         self._controller = controller
         self._set = daemon_set
         self._hash = revision_hash
         self._nodes: Mapping[str, tuple[bool, bool]] = {
-            name_of(node): admits(daemon_set, node) for node in controller.registry.list(NODES)
+            name_of(node): should_run(daemon_set, node) for node in controller.registry.list(NODES)
         }
         self.min_ready = int(daemon_set["spec"].get("minReadySeconds") or 0)
         self.retry_after: float | None = None  # seconds until a failed pod may be removed
@@ -161,45 +140,44 @@ class _Step:
     def run(self) -> None:
         """Create and delete; an update goes on once nothing else is to be done. Raises ApiError."""
         pods = self._controller.pods_by_node(self._set)
-        found = update.Plan()
+        plan = update.Plan()
         for node in self._nodes:
-            self._look_at(node, pods.get(node), found)
+            self._plan_node(node, pods.get(node), plan)
         # A pod that was never placed, for a node that is gone: nobody else would remove it.
-        found.delete += [
+        plan.delete += [
             pod for node in pods if node not in self._nodes for pod in pods[node] if not pod["spec"].get("nodeName")
         ]
-        if not found.create and not found.delete:
+        if not plan.create and not plan.delete:
             wanted = {node: should for node, (should, _) in self._nodes.items()}
-            found = update.plan(self._set, pods, wanted, self._hash, self._is_available)
-        self._carry_out(found)
+            plan = update.plan(self._set, pods, wanted, self._hash, self._is_available)
+        self._carry_out(plan)
 
-    def _look_at(self, node: str, pods: list[JSON] | None, found: update.Plan) -> None:
-        """What a node calls for (podsShouldBeOnNode)."""
-        should_run, may_stay = self._nodes[node]
+    def _plan_node(self, node: str, pods: list[JSON] | None, plan: update.Plan) -> None:
+        """Add to the plan what a node calls for (podsShouldBeOnNode)."""
+        should, may_stay = self._nodes[node]
         if pods is None:
-            if should_run:
-                found.create.append(node)
+            if should:
+                plan.create.append(node)
             return
         staying = [pod for pod in pods if not is_terminating(pod)]
         if not may_stay:
-            found.delete += staying
+            plan.delete += staying
             return
         running = [pod for pod in staying if not is_pod_finished(pod)]
         for pod in staying:
             if is_pod_finished(pod):
-                wait = self._controller.remove_finished(self._set, node, pod)
-                if wait is None:
-                    found.delete.append(pod)
+                if delay := self._controller.removal_delay(self._set, node, pod):
+                    self.retry_after = min(delay, self.retry_after or delay)
                 else:
-                    self.retry_after = min(wait, self.retry_after or wait)
+                    plan.delete.append(pod)
         running.sort(key=_oldest_first)
         if not update.surges(self._set):
-            found.delete += running[1:]
+            plan.delete += running[1:]
         elif not running:
-            if should_run:
-                found.create.append(node)
+            if should:
+                plan.create.append(node)
         elif len(running) > 1:
-            found.delete += self._surplus(running)
+            plan.delete += self._surplus(running)
 
     def _surplus(self, running: Sequence[JSON]) -> list[JSON]:
         """While it surges, a node keeps its oldest new pod; and its oldest old one as long as that alone serves."""
@@ -210,49 +188,44 @@ class _Step:
             surplus.append(old[0])
         return surplus
 
-    def _carry_out(self, found: update.Plan) -> None:
-        """Create, then delete what can be. Raises the first ApiError once all was tried (syncNodes)."""
-        failures: list[ApiError] = []
-        nodes = found.create[:MAX_BATCH]
+    def _carry_out(self, plan: update.Plan) -> None:
+        """Create, and delete whether or not that worked (syncNodes). Raises ApiError."""
+        control = self._controller.pod_control
+        nodes = plan.create[:BURST_REPLICAS]
         try:
-            slow_start(len(nodes), lambda index: self._controller.create(self._set, nodes[index], self._hash))
-        except ApiError as error:
-            failures.append(error)
-        for pod in found.delete[:MAX_BATCH]:
-            try:
-                self._controller.delete(self._set, pod)
-            except ApiError as error:
-                failures.append(error)
-        if failures:
-            raise failures[0]
+            slow_start_batch(
+                len(nodes), lambda index: control.create(self._set, new_pod(self._set, nodes[index], self._hash))
+            )
+        finally:
+            control.delete(self._set, plan.delete[:BURST_REPLICAS])
 
     def status(self, collisions: int) -> JSON:
         """The status, counted from the pods as they are now (updateDaemonSetStatus)."""
         pods = self._controller.pods_by_node(self._set)
         counters = dict.fromkeys((*ALWAYS_WRITTEN, "updatedNumberScheduled", "numberAvailable", "numberUnavailable"), 0)
-        for node, (should_run, _) in self._nodes.items():
-            there = sorted(pods.get(node, ()), key=_oldest_first)
-            if not should_run:
-                counters["numberMisscheduled"] += bool(there)
+        for node, (should, _) in self._nodes.items():
+            on_node = sorted(pods.get(node, ()), key=_oldest_first)
+            if not should:
+                counters["numberMisscheduled"] += bool(on_node)
                 continue
             counters["desiredNumberScheduled"] += 1
-            if there:
+            if on_node:
                 counters["currentNumberScheduled"] += 1
-                counters["numberReady"] += is_pod_ready(there[0])
-                counters["numberAvailable"] += self._is_available(there[0])
-                counters["updatedNumberScheduled"] += is_updated(there[0], self._hash)
+                counters["numberReady"] += is_pod_ready(on_node[0])
+                counters["numberAvailable"] += self._is_available(on_node[0])
+                counters["updatedNumberScheduled"] += is_updated(on_node[0], self._hash)
         counters["numberUnavailable"] = counters["desiredNumberScheduled"] - counters["numberAvailable"]
         status = {key: number for key, number in counters.items() if number or key in ALWAYS_WRITTEN}
         status["observedGeneration"] = self._set["metadata"]["generation"]
         return {**status, "collisionCount": collisions} if collisions else status
 
     def all_pods(self) -> list[JSON]:
-        """The pods that stay, whose time to become available may have to be waited for."""
-        found = self._controller.pods_by_node(self._set)
-        return [pod for pods in found.values() for pod in pods if not is_terminating(pod)]
+        """The pods that are not being deleted."""
+        by_node = self._controller.pods_by_node(self._set)
+        return [pod for pods in by_node.values() for pod in pods if not is_terminating(pod)]
 
     def _is_available(self, pod: JSON) -> bool:
-        return is_available(pod, self.min_ready)
+        return is_pod_available(pod, self.min_ready)
 
 
 def _oldest_first(pod: JSON) -> tuple[bool, str, str]:

@@ -28,7 +28,7 @@ _TOLERATED = (
 _TOLERATED_ON_HOST_NETWORK = (("node.kubernetes.io/network-unavailable", "NoSchedule"),)
 
 
-def admits(daemon_set: JSON, node: JSON) -> tuple[bool, bool]:
+def should_run(daemon_set: JSON, node: JSON) -> tuple[bool, bool]:
     """(whether a pod should run on the node, whether one that is there may stay); NodeShouldRunDaemonPod."""
     spec = daemon_set["spec"]["template"]["spec"]
     if spec.get("nodeName") not in (None, "", name_of(node)):
@@ -79,12 +79,12 @@ def is_updated(pod: JSON, revision_hash: str) -> bool:
 
 def _tolerations(spec: JSON) -> list[JSON]:
     """The tolerations of a pod spec, with those that every daemon has; one of them with an end loses it."""
-    found: list[JSON] = list(spec.get("tolerations") or ())
+    tolerations: list[JSON] = list(spec.get("tolerations") or ())
     for key, effect in (*_TOLERATED, *(_TOLERATED_ON_HOST_NETWORK if spec.get("hostNetwork") else ())):
         own = {"key": key, "operator": "Exists", "effect": effect}
-        alike = [{k: v for k, v in each.items() if v and k != "tolerationSeconds"} == own for each in found]
+        alike = [{k: v for k, v in each.items() if v and k != "tolerationSeconds"} == own for each in tolerations]
         if any(alike):
-            found[alike.index(True)] = own
+            tolerations[alike.index(True)] = own
         else:
-            found.append(own)
-    return found
+            tolerations.append(own)
+    return tolerations

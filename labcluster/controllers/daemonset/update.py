@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from labcluster.api.objects import JSON, is_terminating
 from labcluster.controllers.daemonset.nodes import is_updated
-from labcluster.controllers.deployment.sizes import scaled
+from labcluster.controllers.workload_pods import scaled_value
 
 
 @dataclass
@@ -26,7 +26,7 @@ def rolling(daemon_set: JSON) -> JSON | None:
 
 def surges(daemon_set: JSON) -> bool:
     """Whether a node may have the new pod beside the old one."""
-    return scaled((rolling(daemon_set) or {}).get("maxSurge"), 1, up=True) > 0
+    return scaled_value((rolling(daemon_set) or {}).get("maxSurge"), 1, round_up=True) > 0
 
 
 def plan(
@@ -44,8 +44,8 @@ def plan(
     if numbers is None:
         return Plan()
     desired = sum(wanted.values())
-    surge = scaled(numbers.get("maxSurge"), desired, up=True)
-    unavailable = scaled(numbers.get("maxUnavailable"), desired, up=True)
+    surge = scaled_value(numbers.get("maxSurge"), desired, round_up=True)
+    unavailable = scaled_value(numbers.get("maxUnavailable"), desired, round_up=True)
     names = [*pods, *(node for node in wanted if wanted[node] and node not in pods)]
     nodes = {name: _old_and_new(pods.get(name, ()), revision_hash) for name in names}
     if surge:
@@ -77,7 +77,7 @@ def _replacing(nodes: Mapping[str, _Pair | None], limit: int, is_available: Call
             if is_available(old):
                 candidates.append(old)
                 continue
-            broken.append(old)  # there is nothing to lose
+            broken.append(old)  # it counts as missing already
         elif old is None and new is not None and is_available(new):
             continue
         missing += 1
@@ -100,7 +100,7 @@ def _surging(
         serving = old if old is not None else new
         available += serving is not None and is_available(serving)
         if old is None:
-            continue  # what is missing there has been made before
+            continue  # a missing pod has been created before
         if new is not None:
             if is_available(new):
                 result.delete.append(old)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from labcluster.api.objects import is_terminating, namespace_of, split_key, uid_of
 from labcluster.api.owners import controller_of
@@ -13,9 +12,7 @@ from labcluster.controllers.controller import Controller
 from labcluster.controllers.deployment.rollout import Rollout
 from labcluster.controllers.deployment.sizes import is_rolling
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 
 class DeploymentController(Controller):
@@ -48,7 +45,7 @@ class DeploymentController(Controller):
         return [f"{namespace}/{above['name']}"] if deployment is not None and not is_rolling(deployment) else []
 
     def reconcile(self, key: str) -> float | None:
-        """One step of the rollout, and the status."""
+        """One step of the rollout, and the status (syncDeployment)."""
         deployment = self.registry.find(DEPLOYMENTS, *split_key(key))
         if deployment is None:
             return None
@@ -64,7 +61,7 @@ class DeploymentController(Controller):
         if is_terminating(deployment):
             rollout.sync_status()
             return None
-        rollout.note_pause()
+        rollout.check_paused()
         if deployment["spec"].get("paused") or rollout.is_scaling():
             rollout.sync_scale()
             return None

@@ -4,19 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
-from labcluster.api.errors import ApiError
+from labcluster.api.errors import NAMESPACE_TERMINATING, ApiError
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, annotations_of, is_terminating, name_of, namespace_of, uid_of
-from labcluster.api.owners import controller_of
+from labcluster.api.owners import controller_of, is_controlled_by
 from labcluster.api.resources import DEPLOYMENTS, REPLICA_SETS
 from labcluster.controllers.deployment import revisions, sizes, status
-from labcluster.controllers.deployment.sizes import active, counted, replicas_of, wanted
-
-if TYPE_CHECKING:
-    from labcluster.storage.event_recorder import EventRecorder
-    from labcluster.storage.registry import Registry
+from labcluster.controllers.deployment.sizes import active, replica_count, replicas_of, status_count
+from labcluster.storage.event_recorder import EventRecorder
+from labcluster.storage.registry import Registry
 
 
 class Rollout:
@@ -42,12 +39,12 @@ class Rollout:
     # ------------------------------------------------------------------ the ways to sync
 
     def sync_status(self) -> None:
-        """Only the status: what a Deployment that is being deleted gets."""
+        """Only the status, for a Deployment that is being deleted (syncStatusOnly)."""
         self._sync_new_replica_set(create=False)
         self._write_status(status.calculate(self._deployment, self._all, self._new))
 
     def sync_scale(self) -> None:
-        """Scale without rolling: when paused, and right after spec.replicas has changed."""
+        """Scale without rolling: when paused, and right after spec.replicas has changed (sync)."""
         self._sync_new_replica_set(create=False)
         self._scale_all()
         if self._deployment["spec"].get("paused"):
@@ -55,13 +52,13 @@ class Rollout:
         self._write_status(status.calculate(self._deployment, self._all, self._new))
 
     def is_scaling(self) -> bool:
-        """Whether spec.replicas has changed since the ReplicaSets were last sized."""
+        """Whether spec.replicas has changed since the ReplicaSets were last scaled (isScalingEvent)."""
         self._sync_new_replica_set(create=False)
         total = replicas_of(self._deployment)
         return any(sizes.desired_annotation(rs) not in (None, total) for rs in active(self._all))
 
-    def note_pause(self) -> None:
-        """Say in the condition Progressing that the Deployment was paused or resumed."""
+    def check_paused(self) -> None:
+        """Say in the condition Progressing that the Deployment was paused or resumed (checkPausedConditions)."""
         deployment = self._deployment
         progress = status.get_condition(deployment.get("status") or {}, status.PROGRESSING)
         reason = progress["reason"] if progress else ""
@@ -75,16 +72,16 @@ class Rollout:
         self._write_status(new)
 
     def roll(self) -> float | None:
-        """A step of a rolling update: grow the new ReplicaSet or shrink the old ones, as the limits allow."""
+        """A step of a rolling update: scale the new ReplicaSet up or the old ones down (rolloutRolling)."""
         self._sync_new_replica_set(create=True)
         if self._new is None:
             return None  # a collision of names: the next sync takes another
-        if not self._grow_new(self._new) and not self._shrink_old(self._new):
+        if not self._scale_up_new(self._new) and not self._scale_down_old(self._new):
             self._clean_up_when_complete()
         return self._write_rollout_status()
 
     def recreate(self, pods: Sequence[JSON]) -> float | None:
-        """A step of the strategy Recreate: all old pods go before the first new one is made."""
+        """A step of the strategy Recreate: no new pod is created before all old ones are gone (rolloutRecreate)."""
         self._sync_new_replica_set(create=False)
         scaled_down = [self._scale(rs, 0) for rs in active(self._old)]
         if not any(scaled_down) and not self._old_pods_run(pods):
@@ -98,7 +95,7 @@ class Rollout:
     # ------------------------------------------------------------------ the new ReplicaSet
 
     def _sync_new_replica_set(self, *, create: bool) -> None:
-        """Bring the new ReplicaSet's revision and annotations up to date, or make it (getNewReplicaSet)."""
+        """Bring the new ReplicaSet's revision and annotations up to date, or create it (getNewReplicaSet)."""
         number = revisions.latest(self._old) + 1
         if self._new is not None:
             self._update_new(self._new, number)
@@ -134,7 +131,7 @@ class Rollout:
             if error.reason == "AlreadyExists":
                 self._collide(name)
                 return
-            if not any(c.get("reason") == "NamespaceTerminating" for c in error.details.get("causes") or ()):
+            if not error.has_cause(NAMESPACE_TERMINATING):
                 message = f'Failed to create new replica set "{name}": {error}'
                 if status.progress_deadline(deployment) is not None:
                     self._note_progress("False", "ReplicaSetCreateError", message)
@@ -152,11 +149,9 @@ class Rollout:
     def _collide(self, name: str) -> None:
         """The name is taken: by our own ReplicaSet, or by another template of the same hash."""
         existing = self._registry.get(REPLICA_SETS, namespace_of(self._deployment), name)
-        owner = controller_of(existing) or {}
         template = self._deployment["spec"]["template"]
-        if owner.get("uid") == uid_of(self._deployment) and revisions.equal_ignoring_hash(
-            existing["spec"]["template"], template
-        ):
+        same = revisions.equal_ignoring_hash(existing["spec"]["template"], template)
+        if same and is_controlled_by(existing, self._deployment):
             self._replica_sets.append(existing)
             self._new = existing
             return
@@ -190,30 +185,30 @@ class Rollout:
             self._recorder.event(self._deployment, "Normal", "ScalingReplicaSet", message)
         return before != size
 
-    def _grow_new(self, new: JSON) -> bool:
+    def _scale_up_new(self, new: JSON) -> bool:
         total, size = replicas_of(self._deployment), replicas_of(new)
         if size == total:
             return False
         target = total if size > total else sizes.new_replica_set_size(self._deployment, self._all, size)
         return target != size and self._scale(new, target)
 
-    def _shrink_old(self, new: JSON) -> bool:
+    def _scale_down_old(self, new: JSON) -> bool:
         """Scale old ReplicaSets down as far as availability allows, their unhealthy pods first."""
         old = revisions.by_age(active(self._old))
         minimum = replicas_of(self._deployment) - sizes.max_unavailable(self._deployment)
-        new_unavailable = replicas_of(new) - counted([new], "availableReplicas")
-        budget = wanted([*old, new]) - minimum - new_unavailable
+        new_unavailable = replicas_of(new) - status_count([new], "availableReplicas")
+        budget = replica_count([*old, new]) - minimum - new_unavailable
         if not old or budget <= 0:
             return False
         removed = 0
         for rs in old:
-            unhealthy = replicas_of(rs) - counted([rs], "availableReplicas")
+            unhealthy = replicas_of(rs) - status_count([rs], "availableReplicas")
             count = min(budget - removed, unhealthy)
             if count > 0:
                 self._scale(rs, replicas_of(rs) - count)
                 removed += count
         old = revisions.by_age(active(self._old))
-        spare = counted([*old, new], "availableReplicas") - minimum
+        spare = status_count([*old, new], "availableReplicas") - minimum
         for rs in old:
             count = min(replicas_of(rs), spare)
             if count > 0:
@@ -239,7 +234,7 @@ class Rollout:
                 self._scale(next(rs for rs in running if name_of(rs) == name), size)
 
     def _old_pods_run(self, pods: Sequence[JSON]) -> bool:
-        if counted(self._old, "replicas") > 0:
+        if status_count(self._old, "replicas") > 0:
             return True
         new = uid_of(self._new) if self._new else ""
         return any(
@@ -262,7 +257,7 @@ class Rollout:
         alive = sorted((rs for rs in self._old if not is_terminating(rs)), key=revisions.revision_of)
         for rs in alive[: max(len(alive) - limit, 0)]:
             observed = rs.get("status", {}).get("observedGeneration", 0)
-            if replicas_of(rs) or counted([rs], "replicas") or rs["metadata"].get("generation", 0) > observed:
+            if replicas_of(rs) or status_count([rs], "replicas") or rs["metadata"].get("generation", 0) > observed:
                 continue
             self._registry.delete(REPLICA_SETS, namespace_of(rs), name_of(rs))
             self._old.remove(rs)

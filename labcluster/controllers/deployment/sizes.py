@@ -1,4 +1,4 @@
-"""How many pods a rollout may add, miss and move (deployment/util/deployment_util.go)."""
+"""The sizes of a Deployment's ReplicaSets: surge, unavailability, proportions (deployment/util/deployment_util.go)."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 
 from labcluster.api.objects import JSON, annotations_of
+from labcluster.controllers.workload_pods import scaled_value
 
 DESIRED_REPLICAS = "deployment.kubernetes.io/desired-replicas"
 MAX_REPLICAS = "deployment.kubernetes.io/max-replicas"
@@ -21,22 +22,12 @@ def is_rolling(deployment: JSON) -> bool:
     return bool((deployment["spec"].get("strategy") or {}).get("type", "RollingUpdate") == "RollingUpdate")
 
 
-def scaled(value: int | str | None, total: int, *, up: bool) -> int:
-    """A number, or a percentage of `total` rounded up or down (intstr.GetScaledValueFromIntOrPercent)."""
-    if value is None:
-        return 0
-    if isinstance(value, int):
-        return value
-    share = int(value.rstrip("%")) * total / 100
-    return math.ceil(share) if up else math.floor(share)
-
-
 def _fenceposts(deployment: JSON) -> tuple[int, int]:
-    """(maxSurge, maxUnavailable) in pods. Both 0 would stand still: then one may be unavailable."""
+    """(maxSurge, maxUnavailable) in pods; where both would be 0, one may be unavailable (ResolveFenceposts)."""
     rolling = (deployment["spec"].get("strategy") or {}).get("rollingUpdate") or {}
     total = replicas_of(deployment)
-    surge = scaled(rolling.get("maxSurge", "25%"), total, up=True)
-    unavailable = scaled(rolling.get("maxUnavailable", "25%"), total, up=False)
+    surge = scaled_value(rolling.get("maxSurge", "25%"), total, round_up=True)
+    unavailable = scaled_value(rolling.get("maxUnavailable", "25%"), total, round_up=False)
     return (surge, unavailable) if surge or unavailable else (0, 1)
 
 
@@ -52,12 +43,12 @@ def max_unavailable(deployment: JSON) -> int:
     return min(_fenceposts(deployment)[1], replicas_of(deployment))
 
 
-def wanted(replica_sets: Iterable[JSON]) -> int:
-    """The sum of spec.replicas."""
+def replica_count(replica_sets: Iterable[JSON]) -> int:
+    """The sum of spec.replicas (GetReplicaCountForReplicaSets)."""
     return sum(map(replicas_of, replica_sets))
 
 
-def counted(replica_sets: Iterable[JSON], counter: str) -> int:
+def status_count(replica_sets: Iterable[JSON], counter: str) -> int:
     """The sum of a counter of the statuses."""
     return sum(int(rs.get("status", {}).get(counter) or 0) for rs in replica_sets)
 
@@ -67,11 +58,11 @@ def active(replica_sets: Iterable[JSON]) -> list[JSON]:
     return [rs for rs in replica_sets if replicas_of(rs) > 0]
 
 
-def new_replica_set_size(deployment: JSON, everyone: Iterable[JSON], size: int) -> int:
-    """What the new ReplicaSet, now of that size, may grow to among `everyone` (NewRSNewReplicas)."""
+def new_replica_set_size(deployment: JSON, all_sets: Iterable[JSON], size: int) -> int:
+    """What the new ReplicaSet, now of that size, may grow to among `all_sets` (NewRSNewReplicas)."""
     if not is_rolling(deployment):
         return replicas_of(deployment)
-    room = replicas_of(deployment) + max_surge(deployment) - wanted(everyone)
+    room = replicas_of(deployment) + max_surge(deployment) - replica_count(all_sets)
     return size + min(room, replicas_of(deployment) - size) if room > 0 else size
 
 
@@ -81,7 +72,7 @@ def desired_annotation(replica_set: JSON) -> int | None:
 
 
 def size_annotations(deployment: JSON) -> dict[str, str]:
-    """What a ReplicaSet remembers of the Deployment's size, for proportional scaling."""
+    """The Deployment's size as it is noted on a ReplicaSet, for proportional scaling."""
     total = replicas_of(deployment)
     return {DESIRED_REPLICAS: str(total), MAX_REPLICAS: str(total + max_surge(deployment))}
 
@@ -93,7 +84,7 @@ def is_saturated(deployment: JSON, replica_set: JSON | None) -> bool:
         replica_set is not None
         and replicas_of(replica_set) == total
         and desired_annotation(replica_set) == total
-        and counted([replica_set], "availableReplicas") == total
+        and status_count([replica_set], "availableReplicas") == total
     )
 
 
@@ -104,7 +95,7 @@ def proportional_sizes(deployment: JSON, replica_sets: list[JSON]) -> dict[str, 
     """
     total = replicas_of(deployment)
     allowed = total + max_surge(deployment) if total > 0 else 0
-    to_add = allowed - wanted(replica_sets)
+    to_add = allowed - replica_count(replica_sets)
     # Of two of a size, scaling up prefers the newer and scaling down the older.
     by_age = sorted(replica_sets, key=lambda rs: rs["metadata"].get("creationTimestamp", ""), reverse=to_add > 0)
     ordered = sorted(by_age, key=replicas_of, reverse=True)
@@ -133,7 +124,7 @@ def _fraction(deployment: JSON, replica_set: JSON) -> int:
     size, total = replicas_of(replica_set), replicas_of(deployment)
     if total == 0:
         return -size
-    before = _number(replica_set, MAX_REPLICAS) or counted([deployment], "replicas")
+    before = _number(replica_set, MAX_REPLICAS) or status_count([deployment], "replicas")
     if not before:
         return 0
     return math.floor(size * (total + max_surge(deployment)) / before + 0.5) - size

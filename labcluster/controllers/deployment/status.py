@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, name_of
 from labcluster.api.times import now, parse_time
-from labcluster.controllers.deployment.sizes import counted, max_unavailable, replicas_of, wanted
+from labcluster.controllers.deployment.sizes import max_unavailable, replica_count, replicas_of, status_count
 
 PROGRESSING, AVAILABLE, REPLICA_FAILURE = "Progressing", "Available", "ReplicaFailure"
 NO_DEADLINE = 2**31 - 1  # math.MaxInt32 means "no progress deadline" as well as "no history limit"
@@ -62,18 +62,18 @@ def progress_deadline(deployment: JSON) -> int | None:
 def calculate(deployment: JSON, replica_sets: Sequence[JSON], newest: JSON | None) -> JSON:
     """The status that follows from the statuses of all ReplicaSets (calculateStatus)."""
     old: JSON = deployment.get("status") or {}
-    available = counted(replica_sets, "availableReplicas")
+    available = status_count(replica_sets, "availableReplicas")
     status: JSON = {
         "observedGeneration": deployment["metadata"].get("generation", 0),
-        "replicas": counted(replica_sets, "replicas"),
-        "updatedReplicas": counted([newest], "replicas") if newest else 0,
-        "readyReplicas": counted(replica_sets, "readyReplicas"),
+        "replicas": status_count(replica_sets, "replicas"),
+        "updatedReplicas": status_count([newest], "replicas") if newest else 0,
+        "readyReplicas": status_count(replica_sets, "readyReplicas"),
         "availableReplicas": available,
-        "unavailableReplicas": max(wanted(replica_sets) - available, 0),
+        "unavailableReplicas": max(replica_count(replica_sets) - available, 0),
     }
     status = {k: v for k, v in status.items() if v or k not in _OMITTED_WHEN_ZERO}
     if all("terminatingReplicas" in rs.get("status", {}) for rs in replica_sets):
-        status["terminatingReplicas"] = counted(replica_sets, "terminatingReplicas")
+        status["terminatingReplicas"] = status_count(replica_sets, "terminatingReplicas")
     if old.get("collisionCount") is not None:
         status["collisionCount"] = old["collisionCount"]
     if old.get("conditions"):

@@ -7,25 +7,21 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api import cron
 from labcluster.api.conditions import is_condition_true
-from labcluster.api.errors import ApiError
+from labcluster.api.errors import NAMESPACE_TERMINATING, ApiError
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key, uid_of
-from labcluster.api.owners import controller_of, controller_reference
-from labcluster.api.resources import CRON_JOBS, JOBS
+from labcluster.api.owners import controller_reference, is_controlled_by
+from labcluster.api.resources import CRON_JOBS, JOBS, Resource
 from labcluster.api.times import parse_time
 from labcluster.controllers import adoption
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.jobs.cronjob_schedule import TOO_MANY, missed, seconds_until_next
 from labcluster.storage.event_recorder import EventRecorder
-from labcluster.storage.registry import DeleteOptions
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, DeleteOptions, Registry
 
 SCHEDULED = "batch.kubernetes.io/cronjob-scheduled-timestamp"  # the annotation with the time that a job is for
 _ENDS = ("Complete", "Failed")
@@ -41,7 +37,7 @@ class CronJobController(Controller):
     name: ClassVar[str] = "cronjob-controller"
 
     def __init__(self, registry: Registry, now: Callable[[], dt.datetime] = _utc_now) -> None:
-        """Prepare to run on the registry; `now` is the time in UTC."""
+        """`now` is the time in UTC."""
         super().__init__(registry)
         self._events = EventRecorder(registry, self.name)
         self._now = now
@@ -54,7 +50,7 @@ class CronJobController(Controller):
         }
 
     def _on_cron_job(self, change: Change) -> list[str]:
-        """At once; but a schedule that has changed counts from its next time on."""
+        """Reconcile at once, but after a change of the schedule at its next time (updateCronJob)."""
         new, old = change.object, change.old
         if change.type == "DELETED" or old is None or _same_schedule(new, old):
             return self.own_key(change)
@@ -68,21 +64,21 @@ class CronJobController(Controller):
         return []
 
     def reconcile(self, key: str) -> float | None:
-        """Remove old jobs, note what has become of the active ones, and start what is due."""
+        """Delete old jobs, bring the list of active ones up to date, and create the job that is due."""
         cron_job = self.registry.find(CRON_JOBS, *split_key(key))
         if cron_job is None:
             return None
         new: JSON = clone(cron_job)
         owned = [job for resource, job in self.registry.dependents(uid_of(new)) if resource == JOBS]
-        jobs = sorted((job for job in owned if (controller_of(job) or {}).get("uid") == uid_of(new)), key=name_of)
+        jobs = sorted((job for job in owned if is_controlled_by(job, new)), key=name_of)
         try:
             self._remove_old(new, jobs)
-            self._note_active(new, jobs)
+            self._update_active(new, jobs)
             return None if is_terminating(new) else self._start(new)
         finally:
             self._write_status(cron_job, new)
 
-    # ------------------------------------------------------------ what has become of the jobs
+    # ------------------------------------------------------------------ the jobs there are
 
     def _remove_old(self, cron_job: JSON, jobs: Sequence[JSON]) -> None:
         """Delete the oldest finished jobs beyond the limits (cleanupFinishedJobs)."""
@@ -91,7 +87,7 @@ class CronJobController(Controller):
             for job in finished[: max(len(finished) - cron_job["spec"][limit], 0)]:
                 self._delete(cron_job, job)
 
-    def _note_active(self, cron_job: JSON, jobs: Sequence[JSON]) -> None:
+    def _update_active(self, cron_job: JSON, jobs: Sequence[JSON]) -> None:
         """Bring status.active and lastSuccessfulTime up to date, in place."""
         status = cron_job["status"]
         for job in jobs:
@@ -116,7 +112,7 @@ class CronJobController(Controller):
                 self._events.event(cron_job, "Normal", "MissingJob", f"Active job went missing: {each['name']}")
                 _forget(cron_job, each["uid"])
 
-    # ------------------------------------------------------------ what is due
+    # ------------------------------------------------------------------ the job that is due
 
     def _start(self, cron_job: JSON) -> float | None:
         """Start the job that is due, if one is; returns the seconds until the next time (syncCronJob)."""
@@ -137,16 +133,16 @@ class CronJobController(Controller):
             return None
         now = self._now()
         try:
-            found = missed(cron_job, now, schedule, within_deadline=True)
+            missed_times = missed(cron_job, now, schedule, within_deadline=True)
         except ValueError as error:
             text = f"invalid schedule: {spec['schedule']} : {error}"
             self._events.event(cron_job, "Warning", "InvalidSchedule", text)
             return None
-        if found.latest is not None and found.number > TOO_MANY:
+        if missed_times.latest is not None and missed_times.number > TOO_MANY:
             text = "too many missed start times. Set or decrease .spec.startingDeadlineSeconds or check clock skew"
             self._events.event(cron_job, "Warning", "TooManyMissedTimes", text)
-        if found.latest is not None and self._may_start(cron_job, found.latest, now):
-            self._create(cron_job, found.latest)
+        if missed_times.latest is not None and self._may_start(cron_job, missed_times.latest, now):
+            self._create(cron_job, missed_times.latest)
         return seconds_until_next(cron_job, now, schedule)
 
     def _may_start(self, cron_job: JSON, time: dt.datetime, now: dt.datetime) -> bool:
@@ -179,10 +175,10 @@ class CronJobController(Controller):
         except ApiError as error:
             if error.reason == "AlreadyExists":
                 job = self.registry.get(JOBS, namespace_of(cron_job), name_of(wanted))
-                if (controller_of(job) or {}).get("uid") != uid_of(cron_job):
+                if not is_controlled_by(job, cron_job):
                     return  # somebody else's
             else:
-                if not any(c.get("reason") == "NamespaceTerminating" for c in error.details.get("causes") or ()):
+                if not error.has_cause(NAMESPACE_TERMINATING):
                     self._events.event(cron_job, "Warning", "FailedCreate", f"Error creating job: {error}")
                 raise
         else:
@@ -232,11 +228,11 @@ def _new_job(cron_job: JSON, time: dt.datetime) -> JSON:
     """The job of that time, not yet stored (getJobFromTemplate2)."""
     template = cron_job["spec"]["jobTemplate"]
     metadata = template.get("metadata") or {}
-    told = time.astimezone(cron.load_zone(cron_job["spec"].get("timeZone") or "")).isoformat()
+    scheduled = time.astimezone(cron.load_zone(cron_job["spec"].get("timeZone") or "")).isoformat()
     return {
         "metadata": {
             **({"labels": clone(metadata["labels"])} if metadata.get("labels") else {}),
-            "annotations": {**(metadata.get("annotations") or {}), SCHEDULED: told.replace("+00:00", "Z")},
+            "annotations": {**(metadata.get("annotations") or {}), SCHEDULED: scheduled.replace("+00:00", "Z")},
             "name": _job_name(cron_job, time),
             "namespace": namespace_of(cron_job),
             "ownerReferences": [controller_reference(cron_job)],

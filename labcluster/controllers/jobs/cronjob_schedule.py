@@ -1,4 +1,4 @@
-"""Which time of a schedule a CronJob has not met yet, and when to look again (pkg/controller/cronjob/utils.go)."""
+"""Which time of a schedule a CronJob has missed, and when the next one is (pkg/controller/cronjob/utils.go)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ DELTA = 0.1  # seconds after the time at which a job is due, so that no clock is
 
 @dataclass(frozen=True)
 class Missed:
-    """What of a schedule has passed since a job was last due."""
+    """The times of a schedule that have passed since a job was last scheduled."""
 
-    since: dt.datetime  # the last time that was met, or the CronJob's creation
+    since: dt.datetime  # the last scheduled time, or the CronJob's creation
     latest: dt.datetime | None  # the last time that has passed since then
     number: int  # about how many have
 
@@ -53,8 +53,8 @@ def missed(cron_job: JSON, now: dt.datetime, schedule: Schedule, *, within_deadl
 def seconds_until_next(cron_job: JSON, now: dt.datetime, schedule: Schedule) -> float | None:
     """How long until the next time of the schedule; None when it never comes (nextScheduleTimeDuration)."""
     try:
-        found = missed(cron_job, now, schedule, within_deadline=False)
-        base = found.latest or (now if found.number else found.since)
+        missed_times = missed(cron_job, now, schedule, within_deadline=False)
+        base = missed_times.latest or (now if missed_times.number else missed_times.since)
     except ValueError:
         base = now
     time = schedule.next(base)

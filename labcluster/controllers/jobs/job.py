@@ -1,30 +1,33 @@
 """The Job controller (pkg/controller/job/job_controller.go).
 
-A finished pod is counted exactly once, whatever happens in between: its uid goes into status.uncountedTerminatedPods,
-then its finalizer goes, then the uid becomes a number. Pods are not adopted: a job knows those that it made.
+A finished pod is counted exactly once, even if the cluster is killed meanwhile: its uid is written to
+status.uncountedTerminatedPods, then its finalizer is removed, then the counters grow and the uid goes. Pods are not
+adopted: a job owns those that it has created.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.conditions import condition, is_condition_true
-from labcluster.api.errors import ApiError
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, split_key, uid_of
-from labcluster.api.owners import controller_of
-from labcluster.api.resources import JOBS, PODS
+from labcluster.api.owners import controller_of, is_controlled_by
+from labcluster.api.resources import JOBS, PODS, Resource
 from labcluster.api.times import age_seconds, now
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.jobs.job_status import TRACKING, PodCounts, count, is_finished, set_job_condition
-from labcluster.controllers.workload_pods import MAX_BATCH, bounded, pod_from_template, slow_start
+from labcluster.controllers.workload_pods import (
+    BURST_REPLICAS,
+    PodControl,
+    bounded,
+    pod_from_template,
+    slow_start_batch,
+)
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 FIRST_BACKOFF, LONGEST_BACKOFF = 10.0, 600.0  # seconds between a failed pod and the next one
 
@@ -38,6 +41,7 @@ class JobController(Controller):
         """Prepare to run on the registry."""
         super().__init__(registry)
         self._events = EventRecorder(registry, self.name)
+        self._pod_control = PodControl(registry, self._events)
         self._failures: dict[str, tuple[int, float]] = {}  # job uid -> failures in a row, the loop's time of the last
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
@@ -51,9 +55,9 @@ class JobController(Controller):
         return [f"{namespace_of(change.object)}/{owner['name']}"] if owner and is_ours else []
 
     def reconcile(self, key: str) -> float | None:
-        """Count what has ended, start what is missing, and say when the job is done."""
+        """Count the pods that have ended, create those that are missing, and write the status (syncJob)."""
         job = self.registry.find(JOBS, *split_key(key))
-        self._release_strays(key, job)
+        self._release_orphans(key, job)
         if job is None or is_finished(job):
             if job is not None:
                 self._failures.pop(uid_of(job), None)
@@ -65,29 +69,29 @@ class JobController(Controller):
         suspended = job["spec"]["suspend"] and not is_terminating(job)
         if not suspended and "startTime" not in status:
             status["startTime"] = now()
-        self._remember_failures(job, counts)
-        verdict = self._verdict(new, counts)
+        self._update_backoff(job, counts)
+        ending = self._ending(new, counts)
         wait: float | None = None
-        if verdict:
-            kind, reason, message = verdict
+        if ending:
+            kind, reason, message = ending
             set_job_condition(new, kind, "True", reason, message)
-            self._delete(job, counts.active)
+            self._pod_control.delete(job, counts.active)
         elif suspended:
-            self._delete(job, counts.active)
+            self._pod_control.delete(job, counts.active)
         elif not is_terminating(job):
             wait = self._manage(job, counts)
         counts = count(job, pods := self._pods(job))
-        if not verdict:
+        if not ending:
             self._set_suspended(new, suspended)
-        self._store(job, new, pods, counts)
-        return wait if verdict else _earlier(wait, self._until_deadline(new))
+        self._store(new, pods, counts)
+        return wait if ending else _earlier(wait, self._until_deadline(new))
 
     def _pods(self, job: JSON) -> list[JSON]:
         owned = [obj for resource, obj in self.registry.dependents(uid_of(job)) if resource == PODS]
-        return sorted((p for p in owned if (controller_of(p) or {}).get("uid") == uid_of(job)), key=name_of)
+        return sorted((pod for pod in owned if is_controlled_by(pod, job)), key=name_of)
 
-    def _release_strays(self, key: str, job: JSON | None) -> None:
-        """Take the finalizer from pods whose job is gone or has finished: nobody counts them any more."""
+    def _release_orphans(self, key: str, job: JSON | None) -> None:
+        """Remove the finalizer from pods whose job is gone or has finished, which nobody will count (syncOrphanPod)."""
         namespace, name = split_key(key)
         keeper = uid_of(job) if job is not None and not is_finished(job) else None
         for pod in self.registry.list(PODS, namespace):
@@ -104,7 +108,7 @@ class JobController(Controller):
 
         self.registry.modify(PODS, namespace_of(pod), name_of(pod), change)
 
-    def _verdict(self, job: JSON, counts: PodCounts) -> tuple[str, str, str] | None:
+    def _ending(self, job: JSON, counts: PodCounts) -> tuple[str, str, str] | None:
         """The condition that ends the job, its reason and message; None while it goes on."""
         for kind in ("FailureTarget", "SuccessCriteriaMet"):
             if is_condition_true(job, kind):
@@ -140,31 +144,21 @@ class JobController(Controller):
             wanted = max(min(wanted, spec["completions"] - counts.succeeded), 0)
         surplus = len(counts.active) - bounded(wanted)
         if surplus > 0:
-            self._delete(job, sorted(counts.active, key=_readiness)[:surplus])
+            self._pod_control.delete(job, sorted(counts.active, key=_readiness)[:surplus])
         # A pod that is being deleted counts as failed already, and its place is free.
         if surplus >= 0:
             return None
         if wait := self._backoff(job):
             return wait
-        slow_start(min(-surplus, MAX_BATCH), lambda _: self._create(job))
+        slow_start_batch(min(-surplus, BURST_REPLICAS), lambda _: self._create(job))
         return None
 
     def _create(self, job: JSON) -> None:
         pod = pod_from_template(job["spec"]["template"], job)
         pod["metadata"].setdefault("finalizers", []).append(TRACKING)
-        try:
-            made = self.registry.create(PODS, pod)
-        except ApiError as error:
-            self._events.event(job, "Warning", "FailedCreate", f"Error creating: {error}")
-            raise
-        self._events.event(job, "Normal", "SuccessfulCreate", f"Created pod: {name_of(made)}")
+        self._pod_control.create(job, pod)
 
-    def _delete(self, job: JSON, pods: list[JSON]) -> None:
-        for pod in pods:
-            self.registry.delete(PODS, namespace_of(pod), name_of(pod))
-            self._events.event(job, "Normal", "SuccessfulDelete", f"Deleted pod: {name_of(pod)}")
-
-    def _remember_failures(self, job: JSON, counts: PodCounts) -> None:
+    def _update_backoff(self, job: JSON, counts: PodCounts) -> None:
         if counts.new_failed:
             failures = self._failures.get(uid_of(job), (0, 0.0))[0]
             self._failures[uid_of(job)] = (failures + len(counts.new_failed), asyncio.get_running_loop().time())
@@ -188,8 +182,8 @@ class JobController(Controller):
             job["status"]["startTime"] = now()
             self._events.event(job, "Normal", "Resumed", "Job resumed")
 
-    def _store(self, job: JSON, new: JSON, pods: list[JSON], counts: PodCounts) -> None:
-        """Write the counts down, first by uid, then as numbers; and the end, once no pod is left that could run."""
+    def _store(self, new: JSON, pods: list[JSON], counts: PodCounts) -> None:
+        """Write the counts, first by uid, then as numbers (trackJobStatusAndRemoveFinalizers), and the job's end."""
         status = new["status"]
         status["active"], status["ready"] = len(counts.active), counts.ready
         status["terminating"] = counts.terminating

@@ -1,4 +1,4 @@
-"""What the pods of a job amount to (pkg/controller/job: getNewFinishedPods, isPodFailed, IsJobFinished)."""
+"""The counts of a job's pods, and its conditions (getNewFinishedPods, isPodFailed, IsJobFinished)."""
 
 from __future__ import annotations
 

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.conditions import condition
 from labcluster.api.objects import is_terminating, split_key, uid_of
-from labcluster.api.resources import JOBS
+from labcluster.api.resources import JOBS, Resource
 from labcluster.api.times import age_seconds
 from labcluster.controllers.controller import Controller
-from labcluster.storage.registry import DeleteOptions
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change
+from labcluster.storage.registry import Change, DeleteOptions
 
 
 class TTLAfterFinishedController(Controller):

@@ -8,17 +8,14 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.conditions import set_condition
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of
 from labcluster.api.resources import EVERYTHING, NAMESPACES, PODS, Resource
 from labcluster.controllers.controller import Controller
-from labcluster.storage.registry import DeleteOptions
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Change
+from labcluster.storage.registry import Change, DeleteOptions
 
 FINALIZER = "kubernetes"
 
@@ -39,7 +36,7 @@ class NamespaceController(Controller):
         return [name_of(namespace)] if namespace is not None and is_terminating(namespace) else []
 
     def reconcile(self, key: str) -> float | None:
-        """Delete the content of a terminating namespace, as far as it goes now."""
+        """Delete the content of a terminating namespace, as far as finalizers allow now."""
         namespace = self.registry.find(NAMESPACES, "", key)
         if namespace is None or not is_terminating(namespace):
             return None

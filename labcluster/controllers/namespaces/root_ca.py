@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of
-from labcluster.api.resources import CONFIG_MAPS, NAMESPACES
+from labcluster.api.resources import CONFIG_MAPS, NAMESPACES, Resource
 from labcluster.controllers.controller import Controller
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 CONFIG_MAP = "kube-root-ca.crt"
 
@@ -39,11 +36,11 @@ class RootCAController(Controller):
         namespace = self.registry.find(NAMESPACES, "", key)
         if namespace is None or is_terminating(namespace):
             return None
-        found = self.registry.find(CONFIG_MAPS, key, CONFIG_MAP)
-        if found is None:
+        published = self.registry.find(CONFIG_MAPS, key, CONFIG_MAP)
+        if published is None:
             metadata = {"namespace": key, "name": CONFIG_MAP}
             self.registry.create(CONFIG_MAPS, {"metadata": metadata, "data": dict(self._data)})
-        elif found.get("data") != self._data:
+        elif published.get("data") != self._data:
             self.registry.modify(CONFIG_MAPS, key, CONFIG_MAP, self._repair)
         return None
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.objects import is_terminating, name_of, namespace_of
-from labcluster.api.resources import NAMESPACES, SERVICE_ACCOUNTS
+from labcluster.api.resources import NAMESPACES, SERVICE_ACCOUNTS, Resource
 from labcluster.controllers.controller import Controller
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change
+from labcluster.storage.registry import Change
 
 DEFAULT = "default"
 

@@ -1,4 +1,4 @@
-"""Keeps the taints of nodes in step with their state (pkg/controller/nodelifecycle/node_lifecycle_controller.go).
+"""Taints nodes by their conditions (pkg/controller/nodelifecycle/node_lifecycle_controller.go).
 
 Cordoned: node.kubernetes.io/unschedulable. Not ready: node.kubernetes.io/not-ready, unknown: unreachable. The
 NoExecute twins of the last two, and the evictions that follow from them, are not made: the nodes of this
@@ -8,17 +8,14 @@ cluster live and die together. Pods are evicted for NoExecute taints that a user
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.conditions import condition
 from labcluster.api.objects import JSON
-from labcluster.api.resources import NODES
+from labcluster.api.resources import NODES, Resource
 from labcluster.api.times import now
 from labcluster.controllers.controller import Controller
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change
+from labcluster.storage.registry import Change
 
 UNSCHEDULABLE = "node.kubernetes.io/unschedulable"
 NOT_READY = "node.kubernetes.io/not-ready"

@@ -8,22 +8,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.conditions import is_pod_finished, set_condition
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key
-from labcluster.api.resources import NODES, PODS
+from labcluster.api.resources import NODES, PODS, Resource
 from labcluster.api.times import age_seconds
 from labcluster.controllers.controller import Controller
-from labcluster.storage.registry import DeleteOptions
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, DeleteOptions, Registry
 
 QUARANTINE = 40.0  # seconds that a node must be missing before its pods are removed
-PERIOD = 20.0  # seconds after which upstream has looked at all pods: so long one that is held stays as it was
+PERIOD = 20.0  # seconds between two rounds of upstream's collector, and the delay before a pod without node is removed
 
 
 class PodGarbageCollector(Controller):

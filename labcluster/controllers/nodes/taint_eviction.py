@@ -4,18 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.conditions import set_condition
 from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key
-from labcluster.api.resources import NODES, PODS
+from labcluster.api.resources import NODES, PODS, Resource
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.scheduling.filters import tolerates
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 
 class TaintEvictionController(Controller):

@@ -1,7 +1,7 @@
 """The filters of default-scheduler, in its order, with its texts (pkg/scheduler/framework/plugins).
 
-A filter answers None when the node will do, else a Rejection. The first rejection of a node is the one that
-is reported.
+A filter returns None when the pod fits the node, else a Rejection. The first rejection of a node is the one that is
+reported.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ UNSCHEDULABLE_TAINT = {"key": "node.kubernetes.io/unschedulable", "effect": "NoS
 
 @dataclass(frozen=True)
 class Rejection:
-    """Why a node will not do."""
+    """Why a pod does not fit a node (framework.Status)."""
 
     reasons: tuple[str, ...]
-    helped_by: frozenset[int]  # the events that may cure it: those below
-    resolvable: bool = False  # whether removing pods could help (Unschedulable, not ...AndUnresolvable)
+    requeue_on: frozenset[int]  # the events, of those below, that may make the pod fit (EventsToRegister)
+    resolvable: bool = False  # whether removing pods could help (Unschedulable, not UnschedulableAndUnresolvable)
 
 
-# What may make an unschedulable pod schedulable: a changed node, a pod that went, a pod that came,
-# a claim, a volume, a storage class.
-NODE, POD_GONE, POD_PLACED, CLAIM, VOLUME, STORAGE_CLASS = range(6)
+# What may make an unschedulable pod schedulable (framework.ClusterEvent): a node was added or changed, a pod left its
+# node, a pod got its node or other labels, a claim, a volume or a storage class was added or changed.
+NODE, ASSIGNED_POD_DELETE, ASSIGNED_POD_ADD, CLAIM, VOLUME, STORAGE_CLASS = range(6)
 NODE_EVENTS = frozenset({NODE})
-FREED_EVENTS = frozenset({NODE, POD_GONE})
-PLACEMENT_EVENTS = frozenset({NODE, POD_GONE, POD_PLACED})
+RESOURCE_EVENTS = frozenset({NODE, ASSIGNED_POD_DELETE})
+PLACEMENT_EVENTS = frozenset({NODE, ASSIGNED_POD_DELETE, ASSIGNED_POD_ADD})
 VOLUME_EVENTS = frozenset({NODE, CLAIM, VOLUME, STORAGE_CLASS})
 
 Filter = Callable[[JSON, NodeInfo], Rejection | None]
@@ -54,8 +54,8 @@ def untolerated(pod: JSON, taints: list[JSON], effects: tuple[str, ...]) -> list
     return [t for t in taints if t.get("effect") in effects and not any(tolerates(each, t) for each in tolerations)]
 
 
-def named_node(pod: JSON, info: NodeInfo) -> Rejection | None:
-    """A pod that names its node is not tried on the others (NodeAffinity's PreFilter)."""
+def affinity_prefilter(pod: JSON, info: NodeInfo) -> Rejection | None:
+    """A pod whose affinity names its nodes is not tried on the others (NodeAffinity's PreFilter)."""
     names = node_selector.named_nodes(pod)
     if names is None or name_of(info.node) in names:
         return None
@@ -92,23 +92,30 @@ def node_ports(pod: JSON, info: NodeInfo) -> Rejection | None:
         for other_address, other_protocol, other_port in wanted:
             same = (protocol, port) == (other_protocol, other_port)
             if same and (address == other_address or "0.0.0.0" in (address, other_address)):
-                return Rejection(("node(s) didn't have free ports for the requested pod ports",), FREED_EVENTS, True)
+                return Rejection(("node(s) didn't have free ports for the requested pod ports",), RESOURCE_EVENTS, True)
     return None
 
 
 def resources_fit(pod: JSON, info: NodeInfo) -> Rejection | None:
-    """What is asked for must be left on the node; what exceeds the whole node cannot be helped."""
+    """The requests must fit into what is left on the node (NodeResourcesFit)."""
     reasons: list[str] = []
     resolvable = True
-    most = info.allocatable.get("pods")
-    if most is not None and len(info.pods) + 1 > most:
+    max_pods = info.allocatable.get("pods")
+    if max_pods is not None and len(info.pods) + 1 > max_pods:
         reasons.append("Too many pods")
     for name, wanted in requests(pod).items():
         if wanted and wanted > info.allocatable.get(name, 0) - info.requested.get(name, 0):
             reasons.append(f"Insufficient {name}")
             resolvable = resolvable and wanted <= info.allocatable.get(name, 0)
-    return Rejection(tuple(reasons), FREED_EVENTS, resolvable) if reasons else None
+    return Rejection(tuple(reasons), RESOURCE_EVENTS, resolvable) if reasons else None
 
 
-NODE_FILTERS: tuple[Filter, ...] = (named_node, node_unschedulable, taints, node_affinity, node_ports, resources_fit)
+NODE_FILTERS: tuple[Filter, ...] = (
+    affinity_prefilter,
+    node_unschedulable,
+    taints,
+    node_affinity,
+    node_ports,
+    resources_fit,
+)
 """The filters that look at one node only; volumes, spreading and affinity between pods follow them."""

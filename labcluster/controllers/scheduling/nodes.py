@@ -8,7 +8,7 @@ from functools import cached_property
 from labcluster.api.objects import JSON, labels_of, name_of
 from labcluster.api.quantities import parse
 
-# What a container that asks for nothing counts as when nodes are compared (scheduler/util/pod_resources.go).
+# What a container without requests counts as when nodes are compared (scheduler/util/pod_resources.go).
 DEFAULT_CPU = 100  # thousandths of a core
 DEFAULT_MEMORY = 200 * 1024 * 1024  # bytes
 
@@ -29,8 +29,9 @@ def _add(total: dict[str, int], more: dict[str, int]) -> None:
 
 
 def requests(pod: JSON, defaults: dict[str, int] | None = None) -> dict[str, int]:
-    """What a pod asks for: its containers and sidecars together, or an init container if that is more
-    (component-helpers resource PodRequests). `defaults` stand in for what a container does not ask for.
+    """What a pod requests: its containers and sidecars together, or an init container if that is more.
+
+    `defaults` stand in for what a container does not request. Upstream: component-helpers resource PodRequests.
     """
 
     def of(container: JSON) -> dict[str, int]:
@@ -68,7 +69,7 @@ def host_ports(pod: JSON) -> set[tuple[str, str, int]]:
 
 @dataclass
 class NodeInfo:
-    """A node and the pods that are on it, those included that are about to be bound to it."""
+    """A node and the pods that are on it, those included that are about to be bound to it (framework.NodeInfo)."""
 
     node: JSON
     pods: list[JSON] = field(default_factory=list)
@@ -91,14 +92,14 @@ class NodeInfo:
 
     @cached_property
     def requested(self) -> dict[str, int]:
-        """What the pods on the node ask for."""
+        """What the pods on the node request."""
         total: dict[str, int] = {}
         for pod in self.pods:
             _add(total, requests(pod))
         return total
 
     def used_with(self, pod: JSON) -> tuple[int, int]:
-        """CPU and memory in use if `pod` came too, pods that ask for nothing counted at a default."""
+        """CPU and memory requested with `pod` on the node, containers without requests counted at a default."""
         defaults = {"cpu": DEFAULT_CPU, "memory": DEFAULT_MEMORY}
         total: dict[str, int] = {}
         for each in (*self.pods, pod):

@@ -1,9 +1,9 @@
 """default-scheduler: gives every pod a node (pkg/scheduler/schedule_one.go, backend/queue/scheduling_queue.go).
 
-One pod at a time: filter the nodes, choose the best, see to its volumes, bind. A pod that fits nowhere is set
-aside and tried again when something happens that can help it. There is no preemption: a pod with a higher
-priority goes first in the queue and never displaces another. There is no back-off either, upstream's at least
-one second before a retry; the retries cost next to nothing here.
+One pod at a time: filter the nodes, score them, bind the volumes, bind the pod. A pod that fits no node waits among the
+unschedulable ones until an event may make it schedulable. There is no preemption: a pod with a higher priority goes
+first in the queue and never displaces another. There is no back-off either, upstream's at least one second before a
+retry; the retries cost next to nothing here.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.conditions import condition, is_condition_true, is_pod_finished, set_condition
 from labcluster.api.errors import ApiError
@@ -32,15 +32,16 @@ from labcluster.api.resources import (
     PERSISTENT_VOLUMES,
     PODS,
     STORAGE_CLASSES,
+    Resource,
 )
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.scheduling.filters import (
+    ASSIGNED_POD_ADD,
+    ASSIGNED_POD_DELETE,
     CLAIM,
     NODE,
     NODE_EVENTS,
     NODE_FILTERS,
-    POD_GONE,
-    POD_PLACED,
     STORAGE_CLASS,
     VOLUME,
     Filter,
@@ -49,18 +50,15 @@ from labcluster.controllers.scheduling.filters import (
 from labcluster.controllers.scheduling.nodes import NodeInfo
 from labcluster.controllers.scheduling.scores import choose
 from labcluster.controllers.scheduling.topology import affinity_filter, spread_filter
-from labcluster.controllers.scheduling.volumes import PROBLEM_EVENTS, VolumePlan, binding_state
+from labcluster.controllers.scheduling.volumes import UNRESOLVED_EVENTS, VolumePlan, binding_state
 from labcluster.controllers.volumes import matching
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 log = logging.getLogger(__name__)
 
 SCHEDULER_NAME = "default-scheduler"
-CYCLE = "cycle"  # the one key of the work queue; the pods wait in a queue of their own, ordered by priority
+CYCLE = "cycle"  # the one key of the work queue; the pods are in a queue of their own, ordered by priority
 
 # What the plugins that run after filtering add to a failure, in 1.34 to 1.36 (dynamicresources, defaultpreemption).
 AFTER_PREFILTER = "not found"
@@ -71,80 +69,81 @@ class Scheduler(Controller):
     """Schedules the pods whose schedulerName is default-scheduler."""
 
     name: ClassVar[str] = SCHEDULER_NAME
-    rests: ClassVar[bool] = False  # its one key stands for another pod each time
+    cools_down: ClassVar[bool] = False  # its one key stands for another pod each time
 
     def __init__(self, registry: Registry) -> None:
         """Prepare to run on the registry."""
         super().__init__(registry)
         self._events = EventRecorder(registry, SCHEDULER_NAME)
-        self._active: dict[str, int] = {}  # pods to schedule -> their place in the queue
+        self._active: dict[str, int] = {}  # pods to schedule (activeQ) -> their place in the queue
         self._arrivals = 0
         self._failures: Counter[str] = Counter()  # attempts that ended in an API error
-        self._parked: dict[str, frozenset[int]] = {}  # unschedulable pods -> what may help them
+        self._unschedulable: dict[str, frozenset[int]] = {}  # pods that fit no node -> the events to try again on
         self._assumed: dict[str, str] = {}  # pods that wait for their volumes -> the node chosen
-        self._placed: dict[str, dict[str, JSON]] = {}  # node -> the living pods on it
+        self._assigned: dict[str, dict[str, JSON]] = {}  # node -> the pods on it that have not ended
 
     # ------------------------------------------------------------------ events
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
-        """Pods to schedule, and all that may help those set aside."""
+        """Pods to schedule, and all that may make an unschedulable one fit."""
         return {
             NODES: self._on_node,
             PERSISTENT_VOLUME_CLAIMS: self._on_claim,
-            PERSISTENT_VOLUMES: lambda change: self._wake(VOLUME),
-            STORAGE_CLASSES: lambda change: self._wake(STORAGE_CLASS),
+            PERSISTENT_VOLUMES: lambda change: self._requeue(VOLUME),
+            STORAGE_CLASSES: lambda change: self._requeue(STORAGE_CLASS),
             PODS: self._on_pod,
         }
 
     def _on_node(self, change: Change) -> list[str]:
-        if change.old is not None and change.type == "MODIFIED" and _offer(change.old) == _offer(change.object):
+        if _is_unchanged(change, _node_fields):
             return []  # a heartbeat
-        return self._wake(NODE)
+        return self._requeue(NODE)
 
     def _on_claim(self, change: Change) -> list[str]:
-        if change.old is not None and change.type == "MODIFIED" and _binding(change.old) == _binding(change.object):
+        if _is_unchanged(change, _claim_fields):
             return []
         namespace, name = namespace_of(change.object), name_of(change.object)
-        for key in (*self._parked, *self._assumed):
+        for key in (*self._unschedulable, *self._assumed):
             pod = self.registry.find(PODS, *split_key(key))
             concerned = pod is not None and namespace_of(pod) == namespace and name in matching.claims_of(pod)
-            if concerned and (key in self._assumed or CLAIM in self._parked[key]):
+            if concerned and (key in self._assumed or CLAIM in self._unschedulable[key]):
                 self._activate(key)
         return [CYCLE]
 
     def _on_pod(self, change: Change) -> list[str]:
         pod, key = change.object, key_of(change.object)
-        was_placed = self._unplace(key, change.old)
+        was_assigned = self._unassign(key, change.old)
         alive = change.type != "DELETED" and not is_pod_finished(pod)
         if alive and pod["spec"].get("nodeName"):
-            self._placed.setdefault(pod["spec"]["nodeName"], {})[key] = pod
+            self._assigned.setdefault(pod["spec"]["nodeName"], {})[key] = pod
             self._forget(key)
-            moved = not was_placed or change.old is None or labels_of(change.old) != labels_of(pod)
-            return self._wake(POD_PLACED) if moved else []
+            moved = not was_assigned or change.old is None or labels_of(change.old) != labels_of(pod)
+            return self._requeue(ASSIGNED_POD_ADD) if moved else []
         if not alive or not _is_ours(pod):
-            waited = self._assumed.get(key)
+            was_assumed = key in self._assumed
             self._forget(key)
-            return self._wake(POD_GONE) if was_placed or waited else []
-        if change.old is None or change.type == "ADDED" or _wish(change.old) != _wish(pod):
+            return self._requeue(ASSIGNED_POD_DELETE) if was_assigned or was_assumed else []
+        if change.old is None or change.type == "ADDED" or _scheduling_fields(change.old) != _scheduling_fields(pod):
             self._activate(key)
         return [CYCLE]
 
-    def _unplace(self, key: str, old: JSON | None) -> bool:
+    def _unassign(self, key: str, old: JSON | None) -> bool:
         node = old["spec"].get("nodeName") if old is not None else None
-        return bool(node) and self._placed.get(str(node), {}).pop(key, None) is not None
+        return bool(node) and self._assigned.get(str(node), {}).pop(key, None) is not None
 
     def _activate(self, key: str) -> None:
-        self._parked.pop(key, None)
+        self._unschedulable.pop(key, None)
         if key not in self._active:
             self._arrivals += 1
             self._active[key] = self._arrivals
 
     def _forget(self, key: str) -> None:
-        for queue in (self._active, self._parked, self._assumed, self._failures):
+        for queue in (self._active, self._unschedulable, self._assumed, self._failures):
             queue.pop(key, None)
 
-    def _wake(self, event: int) -> list[str]:
-        for key in [k for k, helped_by in self._parked.items() if event in helped_by]:
+    def _requeue(self, event: int) -> list[str]:
+        """Queue the unschedulable pods that the event may help (MoveAllToActiveOrBackoffQueue)."""
+        for key in [k for k, requeue_on in self._unschedulable.items() if event in requeue_on]:
             self._activate(key)
         return [CYCLE]
 
@@ -152,7 +151,7 @@ class Scheduler(Controller):
 
     def reconcile(self, key: str) -> float | None:
         """Schedule the next pod of the queue."""
-        pod_key = min(self._active, key=self._order, default=None)
+        pod_key = min(self._active, key=self._queue_order, default=None)
         if pod_key is None:
             return None
         place = self._active.pop(pod_key)
@@ -166,7 +165,7 @@ class Scheduler(Controller):
             raise
         return 0.0 if self._active else None
 
-    def _order(self, key: str) -> tuple[int, int, int]:
+    def _queue_order(self, key: str) -> tuple[int, int, int]:
         pod = self.registry.find(PODS, *split_key(key))
         priority = pod["spec"].get("priority", 0) if pod is not None else 0
         return (self._failures[key], -priority, self._active[key])
@@ -183,25 +182,25 @@ class Scheduler(Controller):
         nodes = self._snapshot()
         plan = VolumePlan(self.registry, pod)
         if not nodes:
-            self._set_aside(key, pod, "no nodes available to schedule pods", NODE_EVENTS)
+            self._park(key, pod, "no nodes available to schedule pods", NODE_EVENTS)
             return
-        if plan.problem:
-            message = f"0/{len(nodes)} nodes are available: {plan.problem}. {AFTER_PREFILTER}"
-            self._set_aside(key, pod, message, PROBLEM_EVENTS)
+        if plan.unresolvable:
+            message = f"0/{len(nodes)} nodes are available: {plan.unresolvable}. {AFTER_PREFILTER}"
+            self._park(key, pod, message, UNRESOLVED_EVENTS)
             return
         feasible, rejections = self._filter(pod, nodes, plan)
         if not feasible:
-            helped_by = frozenset[int]().union(*(r.helped_by for r in rejections))
-            self._set_aside(key, pod, fit_error(rejections), helped_by)
+            requeue_on = frozenset[int]().union(*(r.requeue_on for r in rejections))
+            self._park(key, pod, fit_error(rejections), requeue_on)
             return
         chosen = choose(pod, feasible, nodes, self._namespace_labels)
-        if plan.bind(chosen):
+        if plan.start_binding(chosen):
             self._assumed[key] = chosen.name
         else:
             self._bind(pod, chosen.name)
 
     def _snapshot(self) -> list[NodeInfo]:
-        infos = {name_of(n): NodeInfo(n, list(self._placed.get(name_of(n), {}).values())) for n in self._nodes()}
+        infos = {name_of(n): NodeInfo(n, list(self._assigned.get(name_of(n), {}).values())) for n in self._nodes()}
         for key, node in self._assumed.items():
             pod = self.registry.find(PODS, *split_key(key))
             if pod is not None and node in infos:
@@ -218,14 +217,14 @@ class Scheduler(Controller):
     def _filter(self, pod: JSON, nodes: list[NodeInfo], plan: VolumePlan) -> tuple[list[NodeInfo], list[Rejection]]:
         filters: list[Filter] = [
             *NODE_FILTERS,
-            lambda _, info: plan.restricted(info),
+            lambda _, info: plan.check_restrictions(info),
             lambda _, info: plan.check(info),
             *(f for f in (spread_filter(pod, nodes), affinity_filter(pod, nodes, self._namespace_labels)) if f),
         ]
         feasible: list[NodeInfo] = []
         rejections: list[Rejection] = []
         for info in nodes:
-            rejection = next((found for f in filters if (found := f(pod, info)) is not None), None)
+            rejection = next((result for f in filters if (result := f(pod, info)) is not None), None)
             if rejection is None:
                 feasible.append(info)
             else:
@@ -243,8 +242,8 @@ class Scheduler(Controller):
         message = f"Successfully assigned {key_of(pod)} to {node}"
         self._events.event(pod, "Normal", "Scheduled", message)
 
-    def _set_aside(self, key: str, pod: JSON, message: str, helped_by: frozenset[int]) -> None:
-        self._parked[key] = helped_by
+    def _park(self, key: str, pod: JSON, message: str, requeue_on: frozenset[int]) -> None:
+        self._unschedulable[key] = requeue_on
         self._events.event(pod, "Warning", "FailedScheduling", message)
         self.registry.modify(
             PODS,
@@ -267,12 +266,12 @@ def fit_error(rejections: list[Rejection]) -> str:
     """The text of FailedScheduling when every node was filtered out (framework/types.go FitError)."""
     head = f"0/{len(rejections)} nodes are available"
     reasons = Counter(reason for rejection in rejections for reason in rejection.reasons)
-    # Nothing is ever preempted here; upstream says this when no pod of lower priority is in the way.
-    verdicts = Counter(
+    # Nothing is preempted here; upstream says this where no pod of lower priority could be.
+    preemption = Counter(
         "No preemption victims found for incoming pod" if r.resolvable else "Preemption is not helpful for scheduling"
         for r in rejections
     )
-    return f"{head}: {_histogram(reasons)}. {AFTER_FILTER}{head}: {_histogram(verdicts)}."
+    return f"{head}: {_histogram(reasons)}. {AFTER_FILTER}{head}: {_histogram(preemption)}."
 
 
 def _histogram(counts: Counter[str]) -> str:
@@ -280,25 +279,30 @@ def _histogram(counts: Counter[str]) -> str:
 
 
 def _is_ours(pod: JSON) -> bool:
-    """Whether this scheduler is to place the pod now: not another's, not going, not held by a gate."""
+    """Whether this scheduler is to place the pod now: not another's, not terminating, not held by a gate."""
     spec = pod["spec"]
     ours = spec.get("schedulerName", SCHEDULER_NAME) == SCHEDULER_NAME
     return ours and not is_terminating(pod) and not is_pod_finished(pod) and not spec.get("schedulingGates")
 
 
-def _wish(pod: JSON) -> tuple[object, ...]:
-    """What of a pod matters for placing it."""
+def _is_unchanged(change: Change, fields: Callable[[JSON], tuple[object, ...]]) -> bool:
+    """Whether an update left these fields of its object as they were."""
+    return change.type == "MODIFIED" and change.old is not None and fields(change.old) == fields(change.object)
+
+
+def _scheduling_fields(pod: JSON) -> tuple[object, ...]:
+    """What of a pod its placement depends on."""
     return (pod["spec"], labels_of(pod), _is_ours(pod))
 
 
-def _offer(node: JSON) -> tuple[object, ...]:
-    """What of a node matters for placing pods."""
+def _node_fields(node: JSON) -> tuple[object, ...]:
+    """What of a node the placement of pods depends on."""
     ready = is_condition_true(node, "Ready")
     return (node.get("spec"), labels_of(node), (node.get("status") or {}).get("allocatable"), ready)
 
 
-def _binding(claim: JSON) -> tuple[object, ...]:
-    """What of a claim matters for the pods that use it."""
+def _claim_fields(claim: JSON) -> tuple[object, ...]:
+    """What of a claim the placement of its pods depends on."""
     selected = annotations_of(claim).get(matching.SELECTED_NODE)
     phase = (claim.get("status") or {}).get("phase")
     return (claim["spec"], matching.is_bound(claim), selected, is_terminating(claim), phase == "Lost")

@@ -1,4 +1,4 @@
-"""Choosing among the nodes that will do: the scores of default-scheduler, simplified, without chance.
+"""Choosing among the feasible nodes: the scores of default-scheduler, simplified, without chance.
 
 Each score is between 0 and 100 and is weighted as upstream weights it. Upstream picks at random among the best
 nodes; here the one with fewer pods wins, then the first by name, so that a course shows the same thing twice.
@@ -19,15 +19,17 @@ Score = Callable[[JSON, NodeInfo], float]
 HIGHEST = 100.0
 
 
-def choose(pod: JSON, feasible: Sequence[NodeInfo], nodes: Sequence[NodeInfo], names: NamespaceLabels) -> NodeInfo:
+def choose(
+    pod: JSON, feasible: Sequence[NodeInfo], nodes: Sequence[NodeInfo], namespace_labels: NamespaceLabels
+) -> NodeInfo:
     """The best of the feasible nodes (at least one); `nodes` are all of them."""
     total = dict.fromkeys((info.name for info in feasible), 0.0)
     for weight, raw, reverse in (
         (3, _preferred_taints, True),
         (2, _preferred_nodes, False),
         (2, _spread(pod, nodes), True),
-        (2, _siblings, True),
-        (2, _preferred_pods(pod, nodes, names), False),
+        (2, _pods_of_owner, True),
+        (2, _preferred_pods(pod, nodes, namespace_labels), False),
     ):
         values = _normalized({info.name: raw(pod, info) for info in feasible}, reverse=reverse)
         for name, value in values.items():
@@ -55,7 +57,7 @@ def _preferred_nodes(pod: JSON, info: NodeInfo) -> float:
     return float(sum(p["weight"] for p in preferred if node_selector.matches_term(p["preference"], info.node)))
 
 
-def _siblings(pod: JSON, info: NodeInfo) -> float:
+def _pods_of_owner(pod: JSON, info: NodeInfo) -> float:
     """Pods of the same owner on the node: stands in for the default constraints of podtopologyspread."""
     owner = controller_of(pod)
     if owner is None:
@@ -65,7 +67,7 @@ def _siblings(pod: JSON, info: NodeInfo) -> float:
 
 
 def _spread(pod: JSON, nodes: Sequence[NodeInfo]) -> Score:
-    """The topologySpreadConstraints that are wishes (ScheduleAnyway)."""
+    """The soft topologySpreadConstraints (ScheduleAnyway)."""
     soft = [
         (constraint["topologyKey"], spread_counts(pod, constraint, nodes))
         for constraint in pod["spec"].get("topologySpreadConstraints") or ()
@@ -74,19 +76,19 @@ def _spread(pod: JSON, nodes: Sequence[NodeInfo]) -> Score:
     return lambda _, info: float(sum(counts[info.labels.get(key, "")] for key, counts in soft))
 
 
-def _preferred_pods(pod: JSON, nodes: Sequence[NodeInfo], names: NamespaceLabels) -> Score:
+def _preferred_pods(pod: JSON, nodes: Sequence[NodeInfo], namespace_labels: NamespaceLabels) -> Score:
     """Preferred affinity (adds) and anti-affinity (subtracts) to pods in the node's topology domain."""
-    wishes = [(1, p) for p in terms(pod, "podAffinity", PREFERRED)]
-    wishes += [(-1, p) for p in terms(pod, "podAntiAffinity", PREFERRED)]
+    preferred = [(1, p) for p in terms(pod, "podAffinity", PREFERRED)]
+    preferred += [(-1, p) for p in terms(pod, "podAntiAffinity", PREFERRED)]
     sums: dict[tuple[str, str], float] = {}
-    for sign, wish in wishes:
-        term = wish["podAffinityTerm"]
+    for sign, weighted in preferred:
+        term = weighted["podAffinityTerm"]
         key = term["topologyKey"]
         for info in nodes:
             value = labels_of(info.node).get(key)
             if value is not None:
-                met = sum(1 for other in info.pods if term_matches(term, pod, other, names))
-                sums[key, value] = sums.get((key, value), 0.0) + sign * wish["weight"] * met
+                matching = sum(1 for other in info.pods if term_matches(term, pod, other, namespace_labels))
+                sums[key, value] = sums.get((key, value), 0.0) + sign * weighted["weight"] * matching
     return lambda _, info: sum(v for (key, value), v in sums.items() if info.labels.get(key) == value)
 
 

@@ -42,35 +42,35 @@ def term_matches(term: JSON, owner: JSON, other: JSON, namespace_labels: Namespa
     return inside and selects and LabelSelector.from_object(term["labelSelector"]).matches(labels_of(other))
 
 
-def _domains(nodes: Iterable[NodeInfo], key: str, wanted: Callable[[JSON], bool]) -> Counter[str]:
-    """How many wanted pods there are for each value of a topology label."""
-    found: Counter[str] = Counter()
+def _domains(nodes: Iterable[NodeInfo], key: str, matches: Callable[[JSON], bool]) -> Counter[str]:
+    """How many matching pods there are in each domain: for each value of a topology label."""
+    counts: Counter[str] = Counter()
     for info in nodes:
         if key in info.labels:
-            found[info.labels[key]] += sum(1 for pod in info.pods if wanted(pod))
-    return found
+            counts[info.labels[key]] += sum(1 for pod in info.pods if matches(pod))
+    return counts
 
 
 def affinity_filter(pod: JSON, nodes: Sequence[NodeInfo], namespace_labels: NamespaceLabels) -> Filter | None:
     """The filter for required affinity and anti-affinity of this pod, and anti-affinity against it."""
     affinity, anti = terms(pod, "podAffinity"), terms(pod, "podAntiAffinity")
-    against: set[tuple[str, str]] = set()
+    forbidden: set[tuple[str, str]] = set()  # domains with pods whose anti-affinity is against this one
     for info in nodes:
         for other in info.pods:
             for term in terms(other, "podAntiAffinity"):
                 value = info.labels.get(term["topologyKey"])
                 if value is not None and term_matches(term, other, pod, namespace_labels):
-                    against.add((term["topologyKey"], value))
-    if not (affinity or anti or against):
+                    forbidden.add((term["topologyKey"], value))
+    if not (affinity or anti or forbidden):
         return None
 
     def all_match(other: JSON) -> bool:
         return all(term_matches(term, pod, other, namespace_labels) for term in affinity)
 
-    near = {term["topologyKey"]: _domains(nodes, term["topologyKey"], all_match) for term in affinity}
-    # The first pod of a group that wants to be together may go anywhere.
-    first = not any(count for domain in near.values() for count in domain.values()) and all_match(pod)
-    away = [
+    attracting = {term["topologyKey"]: _domains(nodes, term["topologyKey"], all_match) for term in affinity}
+    # The first pod of a group with affinity among its own may go anywhere.
+    is_first = not any(count for domain in attracting.values() for count in domain.values()) and all_match(pod)
+    repelling = [
         (
             term["topologyKey"],
             _domains(nodes, term["topologyKey"], lambda p, t=term: term_matches(t, pod, p, namespace_labels)),  # type: ignore[misc]
@@ -79,12 +79,12 @@ def affinity_filter(pod: JSON, nodes: Sequence[NodeInfo], namespace_labels: Name
     ]
 
     def check(_: JSON, info: NodeInfo) -> Rejection | None:
-        for key, domain in near.items():
-            if key not in info.labels or not (domain[info.labels[key]] or first):
+        for key, domain in attracting.items():
+            if key not in info.labels or not (domain[info.labels[key]] or is_first):
                 return Rejection(("node(s) didn't match pod affinity rules",), PLACEMENT_EVENTS)
-        if any(key in info.labels and domain[info.labels[key]] for key, domain in away):
+        if any(key in info.labels and domain[info.labels[key]] for key, domain in repelling):
             return Rejection(("node(s) didn't match pod anti-affinity rules",), PLACEMENT_EVENTS, True)
-        if any(info.labels.get(key) == value for key, value in against):
+        if any(info.labels.get(key) == value for key, value in forbidden):
             return Rejection(("node(s) didn't satisfy existing pods anti-affinity rules",), PLACEMENT_EVENTS, True)
         return None
 
@@ -120,18 +120,18 @@ def spread_filter(pod: JSON, nodes: Sequence[NodeInfo]) -> Filter | None:
         fewest = min(domains.values(), default=0)
         if len(domains) < (constraint.get("minDomains") or 1):
             fewest = 0
-        itself = LabelSelector.from_object(constraint.get("labelSelector")).matches(labels_of(pod))
-        hard.append((constraint, domains, fewest, itself))
+        matches_itself = LabelSelector.from_object(constraint.get("labelSelector")).matches(labels_of(pod))
+        hard.append((constraint, domains, fewest, matches_itself))
     if not hard:
         return None
 
     def check(_: JSON, info: NodeInfo) -> Rejection | None:
         text = "node(s) didn't match pod topology spread constraints"
-        for constraint, domains, fewest, itself in hard:
+        for constraint, domains, fewest, matches_itself in hard:
             value: Any = info.labels.get(constraint["topologyKey"])
             if value is None:
                 return Rejection((f"{text} (missing required label)",), PLACEMENT_EVENTS)
-            if domains[value] + itself - fewest > constraint["maxSkew"]:
+            if domains[value] + matches_itself - fewest > constraint["maxSkew"]:
                 return Rejection((text,), PLACEMENT_EVENTS, True)
         return None
 

@@ -1,24 +1,21 @@
 """The scheduler's part in binding volumes (plugins volumebinding and volumerestrictions, volumebinding/binder.go).
 
 Claims that wait for their first consumer are bound here: to an existing volume that the chosen node reaches,
-else by writing the node on the claim, which sets the provisioner to work.
+else by the annotation selected-node on the claim, which makes the provisioner create one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from labcluster.api.objects import JSON, annotations_of, is_terminating, labels_of, name_of, namespace_of
 from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
 from labcluster.controllers.node_selector import volume_allows
-from labcluster.controllers.scheduling.filters import CLAIM, FREED_EVENTS, VOLUME_EVENTS, Rejection
+from labcluster.controllers.scheduling.filters import CLAIM, RESOURCE_EVENTS, VOLUME_EVENTS, Rejection
 from labcluster.controllers.scheduling.nodes import NodeInfo
 from labcluster.controllers.volumes import matching
 from labcluster.controllers.volumes.binding import claim_reference
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 CONFLICT = "node(s) didn't match PersistentVolume's node affinity"
 NOTHING_TO_BIND = "node(s) didn't find available persistent volumes to bind"
@@ -35,19 +32,19 @@ class VolumeDecisions:
 
 
 class VolumePlan:
-    """The claims of one pod, looked at once for all nodes."""
+    """The claims of one pod, read once for all nodes."""
 
     def __init__(self, registry: Registry, pod: JSON) -> None:
         """Read the pod's claims."""
         self._registry = registry
         self._pod = pod
         self._bound: list[JSON] = []
-        self._delayed: list[JSON] = []
-        self.problem = self._sort_claims()
-        """Why no node at all will do, or ""."""
+        self._unbound_delayed: list[JSON] = []
+        self.unresolvable = self._read_claims()
+        """Why the pod fits no node at all, or "" (PreFilter)."""
 
-    def _sort_claims(self) -> str:
-        immediate = False
+    def _read_claims(self) -> str:
+        has_immediate = False
         for name in matching.claims_of(self._pod):
             claim = self._registry.find(PERSISTENT_VOLUME_CLAIMS, namespace_of(self._pod), name)
             if claim is None:
@@ -60,10 +57,10 @@ class VolumePlan:
             if matching.is_bound(claim):
                 self._bound.append(claim)
             elif not volume and matching.waits_for_consumer(self._registry, claim):
-                self._delayed.append(claim)
+                self._unbound_delayed.append(claim)
             else:
-                immediate = True
-        return "pod has unbound immediate PersistentVolumeClaims" if immediate else ""
+                has_immediate = True
+        return "pod has unbound immediate PersistentVolumeClaims" if has_immediate else ""
 
     def _missing(self, name: str) -> str:
         for volume in self._pod["spec"].get("volumes") or ():
@@ -71,19 +68,19 @@ class VolumePlan:
                 return f'waiting for ephemeral volume controller to create the persistentvolumeclaim "{name}"'
         return f'persistentvolumeclaim "{name}" not found'
 
-    def restricted(self, info: NodeInfo) -> Rejection | None:
-        """A ReadWriteOncePod claim admits one pod."""
+    def check_restrictions(self, info: NodeInfo) -> Rejection | None:
+        """A ReadWriteOncePod claim admits one pod (volumerestrictions)."""
         exclusive = {
-            name_of(c) for c in (*self._bound, *self._delayed) if "ReadWriteOncePod" in c["spec"]["accessModes"]
+            name_of(c) for c in (*self._bound, *self._unbound_delayed) if "ReadWriteOncePod" in c["spec"]["accessModes"]
         }
         for other in info.pods:
             shared = exclusive.intersection(matching.claims_of(other))
             if namespace_of(other) == namespace_of(self._pod) and shared:
-                return Rejection((IN_USE,), FREED_EVENTS, True)
+                return Rejection((IN_USE,), RESOURCE_EVENTS, True)
         return None
 
     def check(self, info: NodeInfo) -> Rejection | None:
-        """Whether the node reaches the bound volumes and the others can be had there."""
+        """Whether the node reaches the bound volumes and the other claims can get theirs there (FindPodVolumes)."""
         reasons: list[str] = []
         for claim in self._bound:
             volume = self._registry.find(PERSISTENT_VOLUMES, "", claim["spec"]["volumeName"])
@@ -100,8 +97,8 @@ class VolumePlan:
         """How the unbound claims would get their volumes on the node; None when they cannot."""
         decisions = VolumeDecisions()
         taken: set[str] = set()
-        volumes = self._registry.list(PERSISTENT_VOLUMES) if self._delayed else []
-        for claim in sorted(self._delayed, key=matching.request):
+        volumes = self._registry.list(PERSISTENT_VOLUMES) if self._unbound_delayed else []
+        for claim in sorted(self._unbound_delayed, key=matching.request):
             selected = annotations_of(claim).get(matching.SELECTED_NODE)
             if selected is not None and selected != info.name:
                 return None
@@ -118,21 +115,21 @@ class VolumePlan:
         return decisions
 
     def _can_provision(self, claim: JSON, info: NodeInfo) -> bool:
-        found = matching.storage_class(self._registry, claim)
-        if found is None or found.get("provisioner") in (None, "", matching.NO_PROVISIONER):
+        storage_class = matching.storage_class(self._registry, claim)
+        if storage_class is None or storage_class.get("provisioner") in (None, "", matching.NO_PROVISIONER):
             return False
-        topologies = found.get("allowedTopologies") or []
+        topologies = storage_class.get("allowedTopologies") or []
         labels = labels_of(info.node)
         return not topologies or any(
             all(labels.get(e["key"]) in e["values"] for e in term.get("matchLabelExpressions") or ())
             for term in topologies
         )
 
-    def bind(self, info: NodeInfo) -> bool:
-        """Start binding the unbound claims for this node; returns whether there is anything to wait for."""
+    def start_binding(self, info: NodeInfo) -> bool:
+        """Start binding the unbound claims for this node; returns whether any has to be waited for (BindPodVolumes)."""
         decisions = self.decide(info) or VolumeDecisions()
         for volume, claim in decisions.static:
-            self._registry.modify(PERSISTENT_VOLUMES, "", name_of(volume), lambda new, c=claim: _refer(new, c))  # type: ignore[misc]
+            self._registry.modify(PERSISTENT_VOLUMES, "", name_of(volume), lambda new, c=claim: _set_claim(new, c))  # type: ignore[misc]
         for claim in decisions.provision:
             self._registry.modify(
                 PERSISTENT_VOLUME_CLAIMS,
@@ -143,7 +140,7 @@ class VolumePlan:
         return bool(decisions.static or decisions.provision)
 
 
-def _refer(volume: JSON, claim: JSON) -> None:
+def _set_claim(volume: JSON, claim: JSON) -> None:
     volume["spec"]["claimRef"] = claim_reference(claim)
     volume["metadata"].setdefault("annotations", {})[matching.BOUND_BY_CONTROLLER] = "yes"
 
@@ -168,5 +165,5 @@ def binding_state(registry: Registry, pod: JSON, node: str) -> str:
     return "waiting" if waiting else "bound"
 
 
-PROBLEM_EVENTS = frozenset({CLAIM})
-"""What may cure VolumePlan.problem."""
+UNRESOLVED_EVENTS = frozenset({CLAIM})
+"""What may make a pod schedulable whose VolumePlan is unresolvable."""

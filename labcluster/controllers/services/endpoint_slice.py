@@ -7,20 +7,17 @@ long as the pods have the names they have.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from labcluster.api.conditions import is_pod_ready
 from labcluster.api.objects import JSON, annotations_of, is_terminating, labels_of, name_of, namespace_of, split_key
 from labcluster.api.owners import controller_reference
-from labcluster.api.resources import ENDPOINT_SLICES, PODS, SERVICES
+from labcluster.api.resources import ENDPOINT_SLICES, PODS, SERVICES, Resource
 from labcluster.api.selectors import LabelSelector
 from labcluster.api.times import now
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.services import service_pods
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change
+from labcluster.storage.registry import Change
 
 SERVICE_NAME = "kubernetes.io/service-name"
 MANAGED_BY = "endpointslice.kubernetes.io/managed-by"
@@ -55,8 +52,8 @@ class EndpointSliceController(Controller):
         ours = LabelSelector.from_labels({SERVICE_NAME: name, MANAGED_BY: MANAGER})
         existing = self.registry.list(ENDPOINT_SLICES, namespace, labels=ours)
         if service is None:
-            for found in existing:
-                self.registry.delete(ENDPOINT_SLICES, namespace, name_of(found))
+            for endpoint_slice in existing:
+                self.registry.delete(ENDPOINT_SLICES, namespace, name_of(endpoint_slice))
             return None
         if not service_pods.has_endpoints(service) or is_terminating(service):
             return None
@@ -78,7 +75,7 @@ class EndpointSliceController(Controller):
         return wanted or [{"ports": None, "endpoints": []}]
 
     def _write(self, service: JSON, existing: list[JSON], wanted: list[JSON]) -> None:
-        """Pair wanted slices with existing ones, first where the ports agree; make, change and delete the rest."""
+        """Pair wanted slices with existing ones, first where the ports agree; create, update and delete the rest."""
         left = list(existing)
         pairs: list[tuple[JSON, JSON | None]] = []
         for content in wanted:
@@ -86,16 +83,16 @@ class EndpointSliceController(Controller):
             if same is not None:
                 left.remove(same)
             pairs.append((content, same))
-        labels = self._labels(service)
-        for content, found in pairs:
-            if found is None and left:
-                found = left.pop(0)
-            if found is None:
+        labels = service_pods.endpoint_labels(service, {SERVICE_NAME: name_of(service), MANAGED_BY: MANAGER})
+        for content, endpoint_slice in pairs:
+            if endpoint_slice is None and left:
+                endpoint_slice = left.pop(0)
+            if endpoint_slice is None:
                 self._create(service, labels, content)
             else:
-                self._change(found, labels, content)
-        for found in left:
-            self.registry.delete(ENDPOINT_SLICES, namespace_of(found), name_of(found))
+                self._update(endpoint_slice, labels, content)
+        for surplus in left:
+            self.registry.delete(ENDPOINT_SLICES, namespace_of(surplus), name_of(surplus))
 
     def _create(self, service: JSON, labels: dict[str, str], content: JSON) -> None:
         self.registry.create(
@@ -113,9 +110,9 @@ class EndpointSliceController(Controller):
             },
         )
 
-    def _change(self, found: JSON, labels: dict[str, str], content: JSON) -> None:
-        same = all((found.get(k) or None) == (content[k] or None) for k in ("ports", "endpoints"))
-        if same and labels_of(found) == labels:
+    def _update(self, endpoint_slice: JSON, labels: dict[str, str], content: JSON) -> None:
+        same = all((endpoint_slice.get(k) or None) == (content[k] or None) for k in ("ports", "endpoints"))
+        if same and labels_of(endpoint_slice) == labels:
             return
 
         def change(new: JSON) -> None:
@@ -123,15 +120,7 @@ class EndpointSliceController(Controller):
             new["metadata"]["labels"] = labels
             new["metadata"]["annotations"] = {**annotations_of(new), service_pods.TRIGGER_TIME: now()}
 
-        self.registry.modify(ENDPOINT_SLICES, namespace_of(found), name_of(found), change)
-
-    @staticmethod
-    def _labels(service: JSON) -> dict[str, str]:
-        labels = {**labels_of(service), SERVICE_NAME: name_of(service), MANAGED_BY: MANAGER}
-        labels.pop(service_pods.HEADLESS_LABEL, None)
-        if service_pods.is_headless(service):
-            labels[service_pods.HEADLESS_LABEL] = ""
-        return labels
+        self.registry.modify(ENDPOINT_SLICES, namespace_of(endpoint_slice), name_of(endpoint_slice), change)
 
 
 def _endpoint(service: JSON, pod: JSON) -> JSON:

@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from labcluster.api.conditions import is_pod_ready
 from labcluster.api.objects import JSON, annotations_of, labels_of, split_key
-from labcluster.api.resources import ENDPOINTS, PODS, SERVICES
+from labcluster.api.resources import ENDPOINTS, PODS, SERVICES, Resource
 from labcluster.api.times import now
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.services import service_pods
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change
+from labcluster.storage.registry import Change
 
 MANAGED_BY = "endpoints.kubernetes.io/managed-by"
 MANAGER = "endpoint-controller"
@@ -47,7 +44,7 @@ class EndpointsController(Controller):
             return None
         if not service_pods.has_endpoints(service):
             return None
-        wanted_labels = self._labels(service)
+        wanted_labels = service_pods.endpoint_labels(service, {MANAGED_BY: MANAGER})
         wanted_subsets = self._subsets(service)
         if existing is None:
             metadata: JSON = {"namespace": namespace, "name": name, "labels": wanted_labels}
@@ -68,14 +65,6 @@ class EndpointsController(Controller):
             self.registry.modify(ENDPOINTS, namespace, name, change)
         return None
 
-    @staticmethod
-    def _labels(service: JSON) -> dict[str, str]:
-        labels = {**labels_of(service), MANAGED_BY: MANAGER}
-        labels.pop(service_pods.HEADLESS_LABEL, None)
-        if service_pods.is_headless(service):
-            labels[service_pods.HEADLESS_LABEL] = ""
-        return labels
-
     def _subsets(self, service: JSON) -> list[JSON]:
         """Addresses grouped by the ports they have, ready ones apart from the others."""
         publish = bool(service["spec"].get("publishNotReadyAddresses"))
@@ -87,7 +76,7 @@ class EndpointsController(Controller):
             subset = groups.setdefault(tuple(tuple(p.items()) for p in ports), {"ports": ports})
             ready = publish or is_pod_ready(pod)
             subset.setdefault("addresses" if ready else "notReadyAddresses", []).append(_address(service, pod))
-        return [_tidy(groups[key]) for key in sorted(groups)]
+        return [_repacked(groups[key]) for key in sorted(groups)]
 
 
 def _address(service: JSON, pod: JSON) -> JSON:
@@ -99,12 +88,12 @@ def _address(service: JSON, pod: JSON) -> JSON:
     return {**address, "targetRef": service_pods.target_reference(pod)}
 
 
-def _tidy(subset: JSON) -> JSON:
+def _repacked(subset: JSON) -> JSON:
     """A subset with its addresses in the order of RepackSubsets (by IP, as text) and without empty names."""
-    tidy: JSON = {}
+    repacked: JSON = {}
     for kind in ("addresses", "notReadyAddresses"):
         if kind in subset:
-            tidy[kind] = sorted(subset[kind], key=lambda a: (a["ip"], a["targetRef"]["uid"]))
+            repacked[kind] = sorted(subset[kind], key=lambda a: (a["ip"], a["targetRef"]["uid"]))
     if subset["ports"]:
-        tidy["ports"] = [{k: v for k, v in port.items() if v != ""} for port in subset["ports"]]
-    return tidy
+        repacked["ports"] = [{k: v for k, v in port.items() if v != ""} for port in subset["ports"]]
+    return repacked

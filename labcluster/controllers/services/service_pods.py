@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from labcluster.api.conditions import is_pod_finished
-from labcluster.api.objects import JSON, is_terminating, labels_of, name_of, namespace_of, uid_of
+from labcluster.api.objects import JSON, is_terminating, key_of, labels_of, name_of, namespace_of, uid_of
 from labcluster.api.resources import PODS, SERVICES
 from labcluster.api.selectors import LabelSelector
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 HEADLESS_LABEL = "service.kubernetes.io/headless"
 TRIGGER_TIME = "endpoints.kubernetes.io/last-change-trigger-time"
@@ -27,22 +24,31 @@ def has_endpoints(service: JSON) -> bool:
     return bool(service["spec"].get("selector")) and service["spec"].get("type") != "ExternalName"
 
 
+def endpoint_labels(service: JSON, managed: dict[str, str]) -> dict[str, str]:
+    """The labels of a Service's Endpoints or slices: the Service's own, `managed`, and whether it is headless."""
+    labels = {**labels_of(service), **managed}
+    labels.pop(HEADLESS_LABEL, None)
+    if is_headless(service):
+        labels[HEADLESS_LABEL] = ""
+    return labels
+
+
 def services_of(registry: Registry, change: Change) -> list[str]:
-    """The keys of the services that select the pod of a change, as it is or as it was."""
-    obj, old = change.object, change.old
-    if change.type == "MODIFIED" and old is not None and _endpoint(old) == _endpoint(obj):
+    """The keys of the Services that select the changed pod, as it is or as it was (GetPodServiceMemberships)."""
+    pod, old = change.object, change.old
+    if change.type == "MODIFIED" and old is not None and _endpoint_fields(old) == _endpoint_fields(pod):
         return []
-    sets = [labels_of(obj)] + ([labels_of(old)] if old is not None else [])
+    label_sets = [labels_of(state) for state in (pod, old) if state is not None]
     return [
-        f"{namespace_of(service)}/{name_of(service)}"
-        for service in registry.list(SERVICES, namespace_of(obj))
+        key_of(service)
+        for service in registry.list(SERVICES, namespace_of(pod))
         if has_endpoints(service)
-        and any(LabelSelector.from_labels(service["spec"]["selector"]).matches(labels) for labels in sets)
+        and any(LabelSelector.from_labels(service["spec"]["selector"]).matches(labels) for labels in label_sets)
     ]
 
 
-def _endpoint(pod: JSON) -> tuple[object, ...]:
-    """What of a pod shows in an endpoint."""
+def _endpoint_fields(pod: JSON) -> tuple[object, ...]:
+    """What an endpoint is made from (podEndpointsChanged)."""
     status = pod.get("status") or {}
     ready = next((c.get("status") for c in status.get("conditions") or () if c["type"] == "Ready"), None)
     return (
@@ -71,7 +77,7 @@ def backing_pods(registry: Registry, service: JSON, *, terminating: bool) -> Ite
 
 def resolved_ports(service: JSON, pod: JSON) -> list[JSON]:
     """The Service's ports as they are on this pod; a named target that the pod does not have is left out."""
-    found: list[JSON] = []
+    ports: list[JSON] = []
     for port in service["spec"].get("ports") or ():
         protocol = port.get("protocol") or "TCP"
         target = port.get("targetPort") or port["port"]
@@ -81,8 +87,8 @@ def resolved_ports(service: JSON, pod: JSON) -> list[JSON]:
         entry = {"name": port.get("name", ""), "port": number, "protocol": protocol}
         if port.get("appProtocol"):
             entry["appProtocol"] = port["appProtocol"]
-        found.append(entry)
-    return found
+        ports.append(entry)
+    return ports
 
 
 def _container_port(pod: JSON, name: str, protocol: str) -> int | None:

@@ -6,17 +6,13 @@ whenDeleted=Delete makes the set an owner, whenScaled=Delete makes the pod one o
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, uid_of
 from labcluster.api.owners import controller_reference
 from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS
 from labcluster.controllers.statefulset.identity import claims_for, ordinal_of, ordinals_of
-
-if TYPE_CHECKING:
-    from labcluster.storage.event_recorder import EventRecorder
-    from labcluster.storage.registry import Registry
+from labcluster.storage.event_recorder import EventRecorder
+from labcluster.storage.registry import Registry
 
 
 def create_claims(registry: Registry, recorder: EventRecorder, stateful_set: JSON, pod: JSON) -> None:
@@ -71,8 +67,8 @@ def apply_policy(registry: Registry, stateful_set: JSON, pod: JSON) -> None:
 
 def _existing_claims(registry: Registry, stateful_set: JSON, pod: JSON) -> list[JSON]:
     wanted = claims_for(stateful_set, pod)
-    found = (registry.find(PERSISTENT_VOLUME_CLAIMS, namespace_of(c), name_of(c)) for c in wanted)
-    return [claim for claim in found if claim is not None]
+    existing = (registry.find(PERSISTENT_VOLUME_CLAIMS, namespace_of(c), name_of(c)) for c in wanted)
+    return [claim for claim in existing if claim is not None]
 
 
 def _policy(stateful_set: JSON) -> tuple[str, str]:

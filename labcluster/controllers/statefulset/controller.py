@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
 
 from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key
 from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS, STATEFUL_SETS, Resource
 from labcluster.api.selectors import LabelSelector
 from labcluster.controllers import adoption, history
 from labcluster.controllers.controller import Controller
-from labcluster.controllers.statefulset import status as statefulset_status
+from labcluster.controllers.statefulset import status
 from labcluster.controllers.statefulset.identity import claim_templates, is_member, parent_and_ordinal, revision_of
-from labcluster.controllers.statefulset.pods import PodControl
+from labcluster.controllers.statefulset.pods import StatefulPodControl
 from labcluster.controllers.statefulset.update import Step
 from labcluster.controllers.workload_pods import next_availability
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 
 class StatefulSetController(Controller):
@@ -79,21 +76,13 @@ class StatefulSetController(Controller):
         current_name = stateful_set.get("status", {}).get("currentRevision")
         current = next((r for r in revisions if name_of(r) == current_name), update)
 
-        step = Step(stateful_set, pods, current, update, PodControl(self.registry, self._recorder, stateful_set))
+        control = StatefulPodControl(self.registry, self._recorder, stateful_set)
+        step = Step(stateful_set, pods, current, update, control)
         try:
             step.run()
         finally:
-            self._write_status(
-                stateful_set,
-                statefulset_status.build(stateful_set, step.counters, name_of(current), name_of(update), collisions),
-            )
+            built = status.build(stateful_set, step.counters, name_of(current), name_of(update), collisions)
+            self.write_status(STATEFUL_SETS, stateful_set, built)
             live = {name_of(current), name_of(update), *map(revision_of, pods)}
             limit = stateful_set["spec"].get("revisionHistoryLimit")
             history.truncate(self.registry, revisions, live, 10 if limit is None else int(limit))
-
-    def _write_status(self, stateful_set: JSON, status: JSON) -> None:
-        def change(obj: JSON) -> None:
-            obj["status"] = status
-
-        namespace, name = namespace_of(stateful_set), name_of(stateful_set)
-        self.registry.modify(STATEFUL_SETS, namespace, name, change, subresource="status")

@@ -16,8 +16,8 @@ _NAME = re.compile(r"(.*)-([0-9]+)$")
 
 def parent_and_ordinal(pod: JSON) -> tuple[str, int]:
     """The set's name and the ordinal in a pod's name; ("", -1) when it has none."""
-    found = _NAME.fullmatch(name_of(pod))
-    return (found[1], int(found[2])) if found else ("", -1)
+    match = _NAME.fullmatch(name_of(pod))
+    return (match[1], int(match[2])) if match else ("", -1)
 
 
 def ordinal_of(pod: JSON) -> int:
@@ -58,7 +58,7 @@ def claim_name(stateful_set: JSON, template: JSON, ordinal: int) -> str:
 
 def claims_for(stateful_set: JSON, pod: JSON) -> list[JSON]:
     """The claims that the pod needs, as they are created: one for each template."""
-    found: list[JSON] = []
+    claims: list[JSON] = []
     for template in claim_templates(stateful_set):
         claim: JSON = clone(template)
         claim.pop("status", None)
@@ -68,8 +68,8 @@ def claims_for(stateful_set: JSON, pod: JSON) -> list[JSON]:
         claim["metadata"]["namespace"] = namespace_of(stateful_set)
         if labels:
             claim["metadata"]["labels"] = labels
-        found.append(claim)
-    return found
+        claims.append(claim)
+    return claims
 
 
 def new_pod(stateful_set: JSON, template: JSON, revision: str, ordinal: int) -> JSON:

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from labcluster.api.errors import ApiError
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, name_of, namespace_of
 from labcluster.api.resources import PODS
 from labcluster.controllers.statefulset import claims
 from labcluster.controllers.statefulset.identity import identity_matches, set_identity, set_storage, storage_matches
-
-if TYPE_CHECKING:
-    from labcluster.storage.event_recorder import EventRecorder
-    from labcluster.storage.registry import Registry
+from labcluster.storage.event_recorder import EventRecorder
+from labcluster.storage.registry import Registry
 
 
-class PodControl:
+class StatefulPodControl:
     """The writes of one StatefulSet's sync."""
 
     def __init__(self, registry: Registry, recorder: EventRecorder, stateful_set: JSON) -> None:

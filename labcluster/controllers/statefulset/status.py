@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from labcluster.api.conditions import is_pod_ready
 from labcluster.api.objects import JSON, is_terminating, uid_of
 from labcluster.controllers.statefulset.identity import replicas_of, revision_of
-from labcluster.controllers.workload_pods import is_available
+from labcluster.controllers.workload_pods import is_pod_available
 
 _OMITTED_WHEN_ZERO = ("readyReplicas", "currentReplicas", "updatedReplicas")
 
@@ -24,11 +24,11 @@ def is_running_and_ready(pod: JSON) -> bool:
 
 def is_running_and_available(pod: JSON, min_ready_seconds: int) -> bool:
     """Whether the pod is Running and has been Ready for min_ready_seconds; it may be terminating."""
-    return is_running_and_ready(pod) and is_available(pod, min_ready_seconds)
+    return is_running_and_ready(pod) and is_pod_available(pod, min_ready_seconds)
 
 
 def is_unavailable(pod: JSON, min_ready_seconds: int) -> bool:
-    """Whether the pod is not available, or about to go."""
+    """Whether the pod is not available, or terminating."""
     return is_terminating(pod) or not is_running_and_available(pod, min_ready_seconds)
 
 

@@ -1,4 +1,4 @@
-"""One step of a StatefulSet towards its wanted state (statefulset/stateful_set_control.go, updateStatefulSet).
+"""One step of a StatefulSet towards its desired state (statefulset/stateful_set_control.go, updateStatefulSet).
 
 First the wanted replicas in ascending order, then the condemned pods in descending order, then the rolling
 update. With podManagementPolicy OrderedReady a step ends at the first pod that has to be waited for.
@@ -7,42 +7,22 @@ update. With podManagementPolicy OrderedReady a step ends at the first pod that 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from typing import Protocol
 
 from labcluster.api.conditions import is_pod_finished
 from labcluster.api.objects import JSON, is_terminating, name_of
 from labcluster.controllers import history
 from labcluster.controllers.statefulset import status
 from labcluster.controllers.statefulset.identity import new_pod, ordinal_of, ordinals_of, revision_of
-from labcluster.controllers.workload_pods import slow_start
-
-
-class Control(Protocol):
-    """The writes that a step makes; each may raise ApiError."""
-
-    def has_stale_claim(self, pod: JSON) -> bool:
-        """Whether a claim still goes with a former pod of that name."""
-
-    def create(self, pod: JSON) -> None:
-        """Create the pod, its claims first."""
-
-    def create_missing_claims(self, pod: JSON) -> None:
-        """Create the claims that a pending pod lacks."""
-
-    def repair(self, pod: JSON) -> None:
-        """Restore what the pod must have."""
-
-    def repair_claims(self, pod: JSON) -> None:
-        """Restore the owners of a condemned pod's claims."""
-
-    def delete(self, pod: JSON) -> None:
-        """Ask for the pod's deletion."""
+from labcluster.controllers.statefulset.pods import StatefulPodControl
+from labcluster.controllers.workload_pods import slow_start_batch
 
 
 class Step:
     """One pass over a set's pods. `run` acts; `counters` then hold what the status should say."""
 
-    def __init__(self, stateful_set: JSON, pods: Sequence[JSON], current: JSON, update: JSON, control: Control) -> None:
+    def __init__(
+        self, stateful_set: JSON, pods: Sequence[JSON], current: JSON, update: JSON, control: StatefulPodControl
+    ) -> None:
         """`current` and `update` are ControllerRevisions."""
         spec = stateful_set["spec"]
         self._set = stateful_set
@@ -97,14 +77,14 @@ class Step:
         """Settle pods one after the other until one is to be waited for, or, in parallel, all of them in batches."""
         if self._ordered:
             return all(settle(pod) for pod in pods)
-        slow_start(len(pods), lambda index: settle(pods[index]))
+        slow_start_batch(len(pods), lambda index: settle(pods[index]))
         return True
 
     def _settle(self, pod: JSON) -> bool:
-        """Create, recreate or repair a wanted pod. False when it has to be waited for."""
+        """Create, recreate or repair a pod (processReplica). False when it has to be waited for."""
         if is_pod_finished(pod):
             # Succeeded as well as Failed: a pod that was stopped with its node may end either way. The next one is
-            # made when this one is gone.
+            # created when this one is gone.
             if not is_terminating(pod):
                 self._control.delete(pod)
             return False
@@ -125,7 +105,7 @@ class Step:
         return True
 
     def _condemn(self, pod: JSON, first_unavailable: JSON | None) -> bool:
-        """Delete a pod that is out of range. False when it, or another one, has to be waited for."""
+        """Delete a condemned pod (processCondemned). False when it, or another one, has to be waited for."""
         if is_terminating(pod):
             return not self._ordered
         available = status.is_running_and_available(pod, self._min_ready)

@@ -7,18 +7,15 @@ keeps the phases of both, and asks for a volume to be provisioned by annotating 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.objects import JSON, annotations_of, key_of, name_of, namespace_of, split_key, uid_of
-from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES
+from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, STORAGE_CLASSES, Resource
 from labcluster.api.times import now
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.volumes import matching
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 COMPONENT = "persistentvolume-controller"
 
@@ -32,7 +29,7 @@ class VolumeBindingController(Controller):
         """Prepare to run on the registry."""
         super().__init__(registry)
         self._events = EventRecorder(registry, COMPONENT)
-        self._told: set[str] = set()  # the claims that were told to wait, by uid
+        self._reported: set[str] = set()  # uids of claims with an event that says what they wait for
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
         """Claims and volumes, each waking the other; storage classes wake the claims that wait."""
@@ -68,7 +65,7 @@ class VolumeBindingController(Controller):
         return [f"claim/{key_of(c)}" for c in claims if c["spec"].get("volumeName") == volume]
 
     def reconcile(self, key: str) -> float | None:
-        """Bring one claim or one volume to its phase."""
+        """Sync one claim or one volume."""
         kind, _, rest = key.partition("/")
         namespace, name = split_key(rest)
         if kind == "volume":
@@ -101,8 +98,8 @@ class VolumeBindingController(Controller):
             return  # the write brings the claim back here
         elif matching.class_of(claim):
             chosen = matching.SELECTED_NODE in annotations_of(claim)
-            if delayed and (not chosen or uid_of(claim) not in self._told):
-                self._tell_waiting(claim)
+            if delayed and (not chosen or uid_of(claim) not in self._reported):
+                self._report_waiting(claim)
             if chosen or not delayed:
                 claim = self._ask_provisioner(claim)
             self._set_claim_phase(claim, "Pending")
@@ -119,7 +116,7 @@ class VolumeBindingController(Controller):
         if volume is None:
             self._set_claim_phase(claim, "Pending")
         elif not volume["spec"].get("claimRef"):
-            why = matching.misfit(volume, claim)
+            why = matching.mismatch(volume, claim)
             if why:
                 message = f'Cannot bind to requested volume "{name_of(volume)}": {why}'
                 self._events.event(claim, "Warning", "VolumeMismatch", message)
@@ -157,27 +154,27 @@ class VolumeBindingController(Controller):
 
     def _set_default_class(self, claim: JSON) -> bool:
         """Give a claim without any class the default one, also after the fact (RetroactiveDefaultStorageClass)."""
-        found = matching.default_class(self.registry)
-        if found is None or claim["spec"].get("storageClassName") is not None:
+        default_class = matching.default_class(self.registry)
+        if default_class is None or claim["spec"].get("storageClassName") is not None:
             return False
 
         def change(new: JSON) -> None:
-            new["spec"]["storageClassName"] = name_of(found)
+            new["spec"]["storageClassName"] = name_of(default_class)
 
         self.registry.modify(PERSISTENT_VOLUME_CLAIMS, namespace_of(claim), name_of(claim), change)
         return True
 
-    def _tell_waiting(self, claim: JSON) -> None:
+    def _report_waiting(self, claim: JSON) -> None:
         pods = [
             name_of(p)
             for p in self.registry.list(PODS, namespace_of(claim))
             if not p["spec"].get("nodeName") and name_of(claim) in matching.claims_of(p)
         ]
-        # Upstream sees a claim before the pod that is made right after it. Here the pod may be there, or even
-        # have its node, by the time the claim is looked at; a fresh claim tells the same story all the same.
-        first = uid_of(claim) not in self._told
-        self._told.add(uid_of(claim))
-        if pods and not first:
+        # Upstream sees a claim before the pod that is made right after it. Here the pod may be there, or even have its
+        # node, by the time the claim is reconciled; a new claim gets the same events all the same.
+        is_first = uid_of(claim) not in self._reported
+        self._reported.add(uid_of(claim))
+        if pods and not is_first:
             noun = "pod" if len(pods) == 1 else "pods"
             message, reason = f"waiting for {noun} {','.join(pods)} to be scheduled", "WaitForPodScheduled"
         else:
@@ -186,12 +183,12 @@ class VolumeBindingController(Controller):
 
     def _ask_provisioner(self, claim: JSON) -> JSON:
         """Name the provisioner on the claim, which is what external provisioners watch for."""
-        found = matching.storage_class(self.registry, claim)
-        if found is None:
+        storage_class = matching.storage_class(self.registry, claim)
+        if storage_class is None:
             message = f'storageclass.storage.k8s.io "{matching.class_of(claim)}" not found'
             self._events.event(claim, "Warning", "ProvisioningFailed", message)
             return claim
-        provisioner = found.get("provisioner", "")
+        provisioner = storage_class.get("provisioner", "")
         if provisioner == matching.NO_PROVISIONER:
             message = "no volume plugin matched name: " + provisioner
             self._events.event(claim, "Warning", "ProvisioningFailed", message)
@@ -231,9 +228,9 @@ class VolumeBindingController(Controller):
     # ----------------------------------------------------------------- binding
 
     def _bind(self, volume: JSON, claim: JSON) -> None:
-        """Make both ends point at each other: volume, volume's phase, claim, claim's phase, in upstream's order."""
-        self._told.discard(uid_of(claim))
-        volume = self._point_volume(volume, claim)
+        """Make volume and claim refer to each other: volume, its phase, claim, its phase, in upstream's order."""
+        self._reported.discard(uid_of(claim))
+        volume = self._bind_volume(volume, claim)
         self._set_volume_phase(volume, "Bound")
 
         def change(new: JSON) -> None:
@@ -246,7 +243,7 @@ class VolumeBindingController(Controller):
         claim = self.registry.modify(PERSISTENT_VOLUME_CLAIMS, namespace_of(claim), name_of(claim), change)
         self._set_claim_phase(claim, "Bound", volume)
 
-    def _point_volume(self, volume: JSON, claim: JSON) -> JSON:
+    def _bind_volume(self, volume: JSON, claim: JSON) -> JSON:
         reference = volume["spec"].get("claimRef") or {}
         if reference.get("uid") == uid_of(claim):
             return volume
@@ -290,7 +287,7 @@ class VolumeBindingController(Controller):
             self._set_volume_phase(volume, "Failed", message)
 
     def _unbind(self, volume: JSON) -> None:
-        """Undo a binding whose claim went elsewhere; keep what the user asked for beforehand."""
+        """Undo a binding whose claim is bound to another volume; keep what the user asked for beforehand."""
 
         def change(new: JSON) -> None:
             annotations = new["metadata"].get("annotations") or {}

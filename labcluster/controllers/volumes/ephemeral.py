@@ -1,4 +1,4 @@
-"""Makes the claims of generic ephemeral volumes (pkg/controller/volume/ephemeral/controller.go).
+"""Creates the claims of generic ephemeral volumes (pkg/controller/volume/ephemeral/controller.go).
 
 The claim `<pod>-<volume>` belongs to its pod: garbage collection removes it once the pod is gone.
 """
@@ -6,20 +6,17 @@ The claim `<pod>-<volume>` belongs to its pod: garbage collection removes it onc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.errors import ApiError
 from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, is_terminating, key_of, name_of, namespace_of, split_key, uid_of
 from labcluster.api.owners import controller_of, controller_reference
-from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS
+from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PODS, Resource
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.volumes.matching import claims_of
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 
 class EphemeralVolumeController(Controller):
@@ -33,7 +30,7 @@ class EphemeralVolumeController(Controller):
         self._events = EventRecorder(registry, "ephemeral_volume")
 
     def sources(self) -> dict[Resource, Callable[[Change], Iterable[str]]]:
-        """New pods with such volumes, and claims that go while their pod stays."""
+        """New pods with such volumes, and claims that are deleted while their pod stays."""
         return {PODS: self._on_pod, PERSISTENT_VOLUME_CLAIMS: self._on_claim}
 
     @staticmethod
@@ -47,7 +44,7 @@ class EphemeralVolumeController(Controller):
         return [key_of(pod) for pod in pods if _ephemeral(pod) and name_of(change.object) in claims_of(pod)]
 
     def reconcile(self, key: str) -> float | None:
-        """Make what claims are missing. Raises ApiError when one cannot be made, or is another's."""
+        """Create the missing claims. Raises ApiError when one cannot be created, or belongs to another owner."""
         pod = self.registry.find(PODS, *split_key(key))
         if pod is None or is_terminating(pod):
             return None

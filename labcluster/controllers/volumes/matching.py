@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from labcluster.api.objects import JSON, annotations_of, is_terminating, labels_of, name_of, namespace_of, uid_of
 from labcluster.api.quantities import Quantity, parse
 from labcluster.api.resources import STORAGE_CLASSES
 from labcluster.api.selectors import LabelSelector
 from labcluster.controllers.node_selector import volume_allows
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 BIND_COMPLETED = "pv.kubernetes.io/bind-completed"
 BOUND_BY_CONTROLLER = "pv.kubernetes.io/bound-by-controller"
@@ -51,9 +48,9 @@ def default_class(registry: Registry) -> JSON | None:
 
 
 def waits_for_consumer(registry: Registry, claim: JSON) -> bool:
-    """Whether the claim's class binds only once a pod that uses it is scheduled."""
-    found = storage_class(registry, claim)
-    return found is not None and found.get("volumeBindingMode") == "WaitForFirstConsumer"
+    """Whether the claim is bound only once a pod that uses it is scheduled (IsDelayBindingMode)."""
+    used = storage_class(registry, claim)
+    return used is not None and used.get("volumeBindingMode") == "WaitForFirstConsumer"
 
 
 def is_bound(claim: JSON) -> bool:
@@ -80,7 +77,7 @@ def request(claim: JSON) -> Quantity:
     return parse((resources.get("requests") or {}).get("storage", "0"))
 
 
-def misfit(volume: JSON, claim: JSON) -> str:
+def mismatch(volume: JSON, claim: JSON) -> str:
     """Why the volume cannot satisfy a claim that names it, or "" (pv_controller.go checkVolumeSatisfyClaim)."""
     if capacity(volume) < request(claim):
         return "requested PV is too small"
@@ -115,7 +112,7 @@ def find_volume(
     wanted = LabelSelector.from_object(selector) if selector else None
     fitting: list[JSON] = []
     for volume in volumes:
-        if name_of(volume) in taken or is_terminating(volume) or misfit_mode(volume, claim):
+        if name_of(volume) in taken or is_terminating(volume) or _has_other_mode(volume, claim):
             continue
         reachable = node is None or volume_allows(volume, node)
         if volume["spec"].get("claimRef"):
@@ -131,7 +128,7 @@ def find_volume(
     return min(fitting, key=lambda v: (len(v["spec"].get("accessModes") or ()), capacity(v), name_of(v)), default=None)
 
 
-def misfit_mode(volume: JSON, claim: JSON) -> bool:
-    """Whether the volume's mode or access modes exclude the claim."""
+def _has_other_mode(volume: JSON, claim: JSON) -> bool:
+    """Whether the volume mode or the access modes differ from what the claim asks for."""
     same = volume["spec"].get("volumeMode", "Filesystem") == claim["spec"].get("volumeMode", "Filesystem")
     return not same or not _has_modes(volume, claim)

@@ -1,22 +1,19 @@
-"""Keeps claims and volumes that are in use from vanishing (pkg/controller/volume/{pvcprotection,pvprotection}).
+"""Keeps claims and volumes that are in use from being removed (pkg/controller/volume/{pvcprotection,pvprotection}).
 
-The finalizers come from admission; these controllers add them where they are missing and take them away
-from an object that is being deleted, once nothing uses it.
+Admission adds the finalizers. These controllers add them where they are missing, and remove them from an object that
+is being deleted once nothing uses it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, split_key
-from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS
+from labcluster.api.resources import PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, PODS, Resource
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.volumes.matching import claims_of
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change
+from labcluster.storage.registry import Change
 
 CLAIM_FINALIZER = "kubernetes.io/pvc-protection"
 VOLUME_FINALIZER = "kubernetes.io/pv-protection"
@@ -29,27 +26,27 @@ class _Protection(Controller):
     finalizer: ClassVar[str]
 
     def in_use(self, obj: JSON) -> bool:
-        """Whether the object must not go yet."""
+        """Whether the object must stay."""
         raise NotImplementedError
 
     def reconcile(self, key: str) -> float | None:
-        """Add the finalizer to a living object, remove it from a dying one that is unused."""
+        """Add the finalizer to an object; remove it from one that is being deleted and not in use."""
         namespace, name = split_key(key)
         obj = self.registry.find(self.resource, namespace, name)
         if obj is None:
             return None
-        held = self.finalizer in (obj["metadata"].get("finalizers") or ())
+        has_finalizer = self.finalizer in (obj["metadata"].get("finalizers") or ())
         if is_terminating(obj):
-            if held and not self.in_use(obj):
-                self.registry.modify(self.resource, namespace, name, self._let_go)
-        elif not held:
-            self.registry.modify(self.resource, namespace, name, self._hold)
+            if has_finalizer and not self.in_use(obj):
+                self.registry.modify(self.resource, namespace, name, self._remove_finalizer)
+        elif not has_finalizer:
+            self.registry.modify(self.resource, namespace, name, self._add_finalizer)
         return None
 
-    def _let_go(self, obj: JSON) -> None:
+    def _remove_finalizer(self, obj: JSON) -> None:
         obj["metadata"]["finalizers"] = [f for f in obj["metadata"]["finalizers"] if f != self.finalizer]
 
-    def _hold(self, obj: JSON) -> None:
+    def _add_finalizer(self, obj: JSON) -> None:
         obj["metadata"].setdefault("finalizers", []).append(self.finalizer)
 
 

@@ -9,7 +9,7 @@ when the first pod mounts it (hostPath type DirectoryOrCreate).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, ClassVar
+from typing import ClassVar
 
 from labcluster.api.objects import (
     JSON,
@@ -21,15 +21,12 @@ from labcluster.api.objects import (
     split_key,
     uid_of,
 )
-from labcluster.api.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES
+from labcluster.api.resources import NODES, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, Resource
 from labcluster.controllers.controller import Controller
 from labcluster.controllers.volumes import matching
 from labcluster.controllers.volumes.binding import claim_reference
 from labcluster.storage.event_recorder import EventRecorder
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Change, Registry
+from labcluster.storage.registry import Change, Registry
 
 PROVISIONER = "rancher.io/local-path"
 ROOT = "/var/local-path-provisioner"
@@ -42,7 +39,7 @@ RemoveVolume = Callable[[str, str], None]
 
 
 def _keep(node: str, path: str) -> None:
-    """Removes nothing: for tests, and until a node layer is there."""
+    """Remove nothing: for tests without nodes."""
 
 
 class LocalPathProvisioner(Controller):
@@ -82,8 +79,8 @@ class LocalPathProvisioner(Controller):
         return matching.SELECTED_NODE in annotations or not matching.waits_for_consumer(self.registry, claim)
 
     def _provision(self, claim: JSON) -> float | None:
-        found = matching.storage_class(self.registry, claim)
-        if found is None or found.get("provisioner") != PROVISIONER:
+        storage_class = matching.storage_class(self.registry, claim)
+        if storage_class is None or storage_class.get("provisioner") != PROVISIONER:
             return None
         message = f'External provisioner is provisioning volume for claim "{key_of(claim)}"'
         self._events.event(claim, "Normal", "Provisioning", message)
@@ -94,10 +91,12 @@ class LocalPathProvisioner(Controller):
             return None
         why = _refusal(claim, chosen)
         if why:
-            message = f'failed to provision volume with StorageClass "{name_of(found)}": {why}'
+            message = f'failed to provision volume with StorageClass "{name_of(storage_class)}": {why}'
             self._events.event(claim, "Warning", "ProvisioningFailed", message)
             return RETRY
-        self.registry.create(PERSISTENT_VOLUMES, local_volume(claim, found, node or {"metadata": {"name": chosen}}))
+        self.registry.create(
+            PERSISTENT_VOLUMES, local_volume(claim, storage_class, node or {"metadata": {"name": chosen}})
+        )
         message = f"Successfully provisioned volume {volume_name(claim)}"
         self._events.event(claim, "Normal", "ProvisioningSucceeded", message)
         return None

@@ -1,4 +1,4 @@
-"""GET of componentstatuses: whether the components of the control plane are healthy. They are looked at, never stored.
+"""GET of componentstatuses: whether the components of the control plane are healthy. They are computed, never stored.
 
 Upstream: pkg/registry/core/componentstatus and printComponentStatus of pkg/printers/internalversion/printers.go.
 """

@@ -17,6 +17,7 @@ from aiohttp import web
 from labcluster import settings
 from labcluster.api.objects import JSON
 from labcluster.api.resources import COMPONENT_STATUSES, REVIEWS, Resource, ServedResources
+from labcluster.http.about import not_served
 from labcluster.http.call import no_such_resource
 from labcluster.http.messages import negotiation
 from labcluster.http.messages.negotiation import negotiate
@@ -53,6 +54,8 @@ def discover(request: web.Request, parts: list[str], served: ServedResources) ->
             return _answer(request, lambda: _groups(listed))
         case ["apis", group] if group in listed:
             return _answer(request, lambda: {"kind": "APIGroup", "apiVersion": "v1", **_group(group, listed)})
+        case ["apis", group, *_] if group not in listed:
+            raise not_served.not_found(group)
         case ["api", version] if version in listed[""]:
             return _answer(request, lambda: _resources("", version, listed))
         case ["apis", group, version] if group and version in listed.get(group, ()):
@@ -73,22 +76,22 @@ def _answer(request: web.Request, document: Callable[[], JSON], content_type: st
 
 def _listed(served: ServedResources) -> Listed:
     """The resources of each group and version: groups in the order of the table, their versions the preferred first."""
-    found: Listed = {"": {}}
+    by_group: Listed = {"": {}}
     for resource in (*served.all(), COMPONENT_STATUSES, *REVIEWS):
-        found.setdefault(resource.group, {}).setdefault(resource.version, []).append(resource)
+        by_group.setdefault(resource.group, {}).setdefault(resource.version, []).append(resource)
     return {
         group: {v: sorted(versions[v], key=lambda r: r.plural) for v in sorted(versions, key=_priority)}
-        for group, versions in found.items()
+        for group, versions in by_group.items()
     }
 
 
 def _priority(version: str) -> tuple[Any, ...]:
     """v2 before v1 before v1beta1 before v1alpha1 before any other name (apimachinery util/version/helpers.go)."""
-    found = re.fullmatch(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?", version)
-    if found is None:
+    match = re.fullmatch(r"v([1-9][0-9]*)(?:(alpha|beta)([1-9][0-9]*))?", version)
+    if match is None:
         return (1, 0, 0, 0, version)
-    stability = {None: 2, "beta": 1, "alpha": 0}[found[2]]
-    return (0, -stability, -int(found[1]), -int(found[3] or 0), version)
+    stability = {None: 2, "beta": 1, "alpha": 0}[match[2]]
+    return (0, -stability, -int(match[1]), -int(match[3] or 0), version)
 
 
 def _core_versions(listed: Listed) -> JSON:

@@ -1,6 +1,6 @@
 """/livez, /readyz and /healthz: whether the API server works, check by check.
 
-Upstream: apiserver pkg/server/healthz/healthz.go. Every check looks; none is there for its name.
+Upstream: apiserver pkg/server/healthz/healthz.go. Upstream's checks that would have nothing to check here are left out.
 """
 
 from __future__ import annotations

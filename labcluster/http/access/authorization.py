@@ -7,16 +7,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 from labcluster.api.errors import ApiError
 from labcluster.api.selectors import FieldSelector
 from labcluster.auth.rbac.attributes import Attributes, User
+from labcluster.auth.rbac.authorizer import Authorizer
+from labcluster.http.call import Target
 from labcluster.kinds import formats
-
-if TYPE_CHECKING:
-    from labcluster.auth.rbac.authorizer import Authorizer
-    from labcluster.http.call import Target
 
 _HEALTH = frozenset(("healthz", "livez", "readyz"))
 _PUBLIC_PATHS = _HEALTH | {"version"}

@@ -1,23 +1,20 @@
 """Acting as someone else: the headers Impersonate-User, -Group, -Uid and -Extra-* (kubectl --as, --as-group, --as-uid).
 
-Each thing that is taken on has to be allowed by the verb `impersonate`. Upstream: apiserver
+Each attribute that is impersonated has to be allowed by the verb `impersonate`. Upstream: apiserver
 pkg/endpoints/filters/impersonation/impersonation.go.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
+
+from multidict import MultiMapping
 
 from labcluster.api.errors import bad_request
 from labcluster.auth.rbac.attributes import ANONYMOUS, AUTHENTICATED, UNAUTHENTICATED, Attributes, User, account_groups
+from labcluster.auth.rbac.authorizer import Authorizer
 from labcluster.http.access.authorization import check
 from labcluster.kinds import formats
-
-if TYPE_CHECKING:
-    from multidict import MultiMapping
-
-    from labcluster.auth.rbac.authorizer import Authorizer
 
 _PREFIX = "impersonate-"
 _USER, _GROUP, _UID, _EXTRA = "Impersonate-User", "Impersonate-Group", "Impersonate-Uid", "impersonate-extra-"
@@ -37,8 +34,8 @@ def acting_user(headers: MultiMapping[str], requester: User, authorizer: Authori
         if not (groups or uid or extra):
             return requester
         wanted = [*(f"Group {group}" for group in groups), *(f"UserExtra {key}" for key in extra)]
-        told = ", ".join([*wanted, f"UID {uid}"] if uid else wanted)
-        raise bad_request(f"requested [{told}] without impersonating a user")
+        text = ", ".join([*wanted, f"UID {uid}"] if uid else wanted)
+        raise bad_request(f"requested [{text}] without impersonating a user")
 
     def check_each(resource: str, value: str, group: str = "", subresource: str = "", namespace: str = "") -> None:
         check(authorizer, requester, Attributes("impersonate", group, resource, subresource, namespace, value))
@@ -68,11 +65,11 @@ def _implied_group(name: str, groups: list[str]) -> tuple[str, ...]:
 
 
 def _extra(headers: MultiMapping[str]) -> dict[str, list[str]]:
-    found: dict[str, list[str]] = {}
+    extra: dict[str, list[str]] = {}
     for header, value in headers.items():
         if header.lower().startswith(_EXTRA):
-            found.setdefault(unquote(header[len(_EXTRA) :].lower()), []).append(value)
-    return found
+            extra.setdefault(unquote(header[len(_EXTRA) :].lower()), []).append(value)
+    return extra
 
 
 def _service_account(name: str) -> tuple[str, str] | None:

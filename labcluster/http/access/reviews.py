@@ -5,8 +5,6 @@ Upstream: pkg/registry/authorization, pkg/registry/authentication and pkg/apis/a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from labcluster.api import errors, field
 from labcluster.api.errors import ApiError, bad_request
 from labcluster.api.field import FieldError
@@ -24,11 +22,9 @@ from labcluster.auth.pki import ISSUER
 from labcluster.auth.rbac.attributes import Attributes, User
 from labcluster.auth.rbac.rules import Rule
 from labcluster.http.access.users import service_account
+from labcluster.http.call import Services
 from labcluster.http.messages import body
 from labcluster.schema import schemas
-
-if TYPE_CHECKING:
-    from labcluster.http.call import Services
 
 
 def find(group: str, version: str, plural: str) -> Resource | None:
@@ -128,24 +124,24 @@ def _subject(spec: JSON) -> User:
 def _access_errors(resource: Resource, spec: JSON, namespace: str) -> list[FieldError]:
     """Errors of the three access reviews (ValidateSubjectAccessReview and its siblings)."""
     asked, path = spec.get("resourceAttributes"), spec.get("nonResourceAttributes")
-    found: list[FieldError] = []
+    problems: list[FieldError] = []
     if asked is not None and path is not None:
         why = "cannot be specified in combination with resourceAttributes"
-        found.append(field.invalid("spec.nonResourceAttributes", path, why))
+        problems.append(field.invalid("spec.nonResourceAttributes", path, why))
     if asked is None and path is None:
         why = "exactly one of nonResourceAttributes or resourceAttributes must be specified"
-        found.append(field.invalid("spec.resourceAttributes", asked, why))
+        problems.append(field.invalid("spec.resourceAttributes", asked, why))
     if resource != SELF_ACCESS_REVIEWS and not spec.get("user") and not spec.get("groups"):
-        found.append(field.invalid("spec.user", "", "at least one of user or group must be specified"))
+        problems.append(field.invalid("spec.user", "", "at least one of user or group must be specified"))
     if resource.namespaced:
         given = (asked or {}).get("namespace", "")
         if asked is not None and given != namespace:
-            found.append(field.invalid("spec.resourceAttributes.namespace", given, f"must match {namespace}"))
+            problems.append(field.invalid("spec.resourceAttributes.namespace", given, f"must match {namespace}"))
         if path is not None:
-            found.append(field.invalid("spec.nonResourceAttributes", path, "disallowed on this kind of request"))
-    return found
+            problems.append(field.invalid("spec.nonResourceAttributes", path, "disallowed on this kind of request"))
+    return problems
 
 
-def _raise_invalid(resource: Resource, found: list[FieldError]) -> None:
-    if found:
-        raise errors.invalid(resource, "", found)
+def _raise_invalid(resource: Resource, problems: list[FieldError]) -> None:
+    if problems:
+        raise errors.invalid(resource, "", problems)

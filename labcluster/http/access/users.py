@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from aiohttp import web
 
 from labcluster.api.errors import ApiError, unauthorized
 from labcluster.auth import token_binding
-from labcluster.auth.pki import ISSUER, InvalidToken
+from labcluster.auth.pki import ISSUER, InvalidToken, Pki
 from labcluster.auth.rbac.attributes import AUTHENTICATED, User, account_groups
-
-if TYPE_CHECKING:
-    from aiohttp import web
-
-    from labcluster.auth.pki import Pki
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 
 def authenticate(request: web.Request, registry: Registry, pki: Pki) -> User | None:
@@ -49,14 +46,14 @@ def _certified(subject: Iterable[Iterable[tuple[str, str]]]) -> User:
 
 
 def service_account(token: str, registry: Registry, pki: Pki, audience: str = ISSUER) -> User:
-    """The service account that a token is of. Raises ApiError 401 for a token that does not hold."""
+    """The service account that a token is of. Raises ApiError 401 for an invalid token."""
     try:
         claims: dict[str, Any] = pki.verify_token(token, audience)
         bound = claims["kubernetes.io"]
         namespace, account = bound["namespace"], bound["serviceaccount"]
     except (InvalidToken, KeyError) as error:
         raise unauthorized() from error
-    if gone := token_binding.ended(registry, bound):
+    if gone := token_binding.missing_kind(registry, bound):
         raise ApiError(401, "Unauthorized", f"Unauthorized: the token's {gone} does not exist any more")
     credential = {"authentication.kubernetes.io/credential-id": [f"JTI={claims['jti']}"]}
     extra = credential | token_binding.user_extra(bound)

@@ -77,7 +77,7 @@ def _decode_protobuf(data: bytes, kind: str) -> JSON:
 
 
 def not_read(what: object) -> ApiError:
-    """415: something in a protobuf body that is not told in full here."""
+    """415: a protobuf body with something that is not decoded here."""
     return unsupported_media_type(
         f"the embedded cluster does not read {what} from {PROTOBUF}: send application/json "
         "(kubectl apply -f and kubectl create -f do)"

@@ -60,7 +60,7 @@ def negotiate(accept: str) -> Form:
 
 def _ranges(accept: str) -> list[tuple[str, dict[str, str]]]:
     """The media ranges of an Accept header (RFC 9110, section 12.5.1), the preferred ones first."""
-    found = []
+    ranges = []
     for part in (accept or "*/*").split(","):
         media_type, *rest = (p.strip() for p in part.split(";"))
         parameters = {}
@@ -72,6 +72,6 @@ def _ranges(accept: str) -> list[tuple[str, dict[str, str]]]:
         except ValueError:
             quality = 0.0
         if quality > 0:
-            found.append((quality, media_type.lower(), parameters))
-    found.sort(key=lambda entry: -entry[0])
-    return [(media_type, parameters) for _, media_type, parameters in found]
+            ranges.append((quality, media_type.lower(), parameters))
+    ranges.sort(key=lambda entry: -entry[0])
+    return [(media_type, parameters) for _, media_type, parameters in ranges]

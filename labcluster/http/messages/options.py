@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from multidict import MultiMapping
 
 from labcluster.api import field
 from labcluster.api.errors import ApiError, bad_request
@@ -13,9 +15,6 @@ from labcluster.api.field import FieldError
 from labcluster.api.objects import JSON
 from labcluster.api.selectors import FieldSelector, LabelSelector
 from labcluster.storage.registry import DeleteOptions
-
-if TYPE_CHECKING:
-    from multidict import MultiMapping
 
 EXACT = "Exact"
 NOT_OLDER_THAN = "NotOlderThan"
@@ -78,34 +77,36 @@ def revision_of(text: str) -> int:
 
 def _list_problems(options: ListOptions) -> list[FieldError]:
     path, match = "resourceVersionMatch", options.resource_version_match
-    found = []
+    problems = []
     if match:
         if not options.resource_version:
-            found.append(field.forbidden(path, f"{path} is forbidden unless resourceVersion is provided"))
+            problems.append(field.forbidden(path, f"{path} is forbidden unless resourceVersion is provided"))
         if options.continue_token:
-            found.append(field.forbidden(path, f"{path} is forbidden when continue is provided"))
+            problems.append(field.forbidden(path, f"{path} is forbidden when continue is provided"))
         if match not in (EXACT, NOT_OLDER_THAN):
-            found.append(field.not_supported(path, match, [EXACT, NOT_OLDER_THAN, ""]))
+            problems.append(field.not_supported(path, match, [EXACT, NOT_OLDER_THAN, ""]))
         if match == EXACT and options.resource_version == "0":
-            found.append(field.forbidden(path, f'{path} "exact" is forbidden for resourceVersion "0"'))
+            problems.append(field.forbidden(path, f'{path} "exact" is forbidden for resourceVersion "0"'))
     if options.send_initial_events is not None:
-        found.append(field.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
-    return found
+        problems.append(field.forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"))
+    return problems
 
 
 def _watch_problems(options: ListOptions) -> list[FieldError]:
     path, match = "resourceVersionMatch", options.resource_version_match
-    found = []
+    problems = []
     if options.send_initial_events is not None and match != NOT_OLDER_THAN:
-        found.append(field.forbidden(path, f"sendInitialEvents requires setting {path} to {NOT_OLDER_THAN}"))
+        problems.append(field.forbidden(path, f"sendInitialEvents requires setting {path} to {NOT_OLDER_THAN}"))
     if match:
         if options.send_initial_events is None:
-            found.append(field.forbidden(path, f"{path} is forbidden for watch unless sendInitialEvents is provided"))
+            problems.append(
+                field.forbidden(path, f"{path} is forbidden for watch unless sendInitialEvents is provided")
+            )
         if match != NOT_OLDER_THAN:
-            found.append(field.not_supported(path, match, [NOT_OLDER_THAN]))
+            problems.append(field.not_supported(path, match, [NOT_OLDER_THAN]))
         if options.continue_token:
-            found.append(field.forbidden(path, f"{path} is forbidden when continue is provided"))
-    return found
+            problems.append(field.forbidden(path, f"{path} is forbidden when continue is provided"))
+    return problems
 
 
 @dataclass(frozen=True)

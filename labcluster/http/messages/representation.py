@@ -6,15 +6,13 @@ Upstream: apiserver pkg/endpoints/handlers/response.go.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api.errors import bad_request
 from labcluster.api.objects import JSON
 from labcluster.http.messages import negotiation
 from labcluster.http.messages.negotiation import Form
-
-if TYPE_CHECKING:
-    from labcluster.kinds.kind import Kind
+from labcluster.kinds.kind import Kind
 
 _NOT_IN_ITEMS = ("apiVersion", "kind")
 

@@ -16,8 +16,8 @@ from labcluster.api.resources import COMPONENT_STATUSES, ENDPOINTS, Resource
 from labcluster.schema.structural.resource import CustomResource
 
 JSON_TYPE = "application/json"
-_MOST_OF_WARNINGS = 4 * 1024  # characters in one answer
-_MOST_OF_A_WARNING = 256  # characters, once there are too many
+_MAX_WARNINGS = 4 * 1024  # characters in one answer
+_MAX_WARNING = 256  # characters, once there are too many
 
 _DEPRECATED = {
     COMPONENT_STATUSES: "v1 ComponentStatus is deprecated in v1.19+",
@@ -37,13 +37,13 @@ def headers(content_type: str = JSON_TYPE, warnings: Iterable[str] = ()) -> CIMu
 
 def _shortened(warnings: list[str]) -> list[str]:
     """All of them when they are short; else the beginnings of the first ones (endpoints/filters/warning.go)."""
-    if sum(map(len, warnings)) <= _MOST_OF_WARNINGS:
+    if sum(map(len, warnings)) <= _MAX_WARNINGS:
         return warnings
     kept, written = [], 0
     for text in warnings:
-        if written >= _MOST_OF_WARNINGS:
+        if written >= _MAX_WARNINGS:
             break
-        kept.append(text[:_MOST_OF_A_WARNING])
+        kept.append(text[:_MAX_WARNING])
         written += len(kept[-1])
     return kept
 

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from labcluster.api.errors import bad_request
 from labcluster.api.objects import JSON
 from labcluster.http.messages.options import ListOptions
-
-if TYPE_CHECKING:
-    from labcluster.kinds.kind import Kind
+from labcluster.kinds.kind import Kind
 
 Matcher = Callable[[JSON], bool]
 

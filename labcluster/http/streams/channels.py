@@ -39,15 +39,15 @@ class Channels:
             await self._socket.send_bytes(bytes([channel]) + data)
 
     async def ping(self) -> None:
-        """Send a ping, whose answer is not waited for. Raises ConnectionError when the client has gone."""
+        """Send a ping without waiting for the reply. Raises ConnectionError when the client has disconnected."""
         await self._socket.ping()
 
     async def messages(self) -> AsyncIterator[tuple[int, bytes]]:
-        """(Channel, bytes) of each message until the client leaves; those that cannot be read are left out."""
+        """(Channel, bytes) of each message until the client disconnects; what cannot be decoded is skipped."""
         async for message in self._socket:
             if message.type not in (WSMsgType.BINARY, WSMsgType.TEXT):
                 continue
-            # The Python client sends text as text, also where bytes are spoken.
+            # The Python client sends str as text messages, also with a binary subprotocol.
             data: bytes = message.data if message.type == WSMsgType.BINARY else message.data.encode()
             if not data:
                 continue

@@ -1,4 +1,4 @@
-"""port-forward: TCP connections into a pod, carried by one of the client's.
+"""port-forward: TCP connections into a pod, multiplexed over one connection of the client.
 
 Two dialects. client-go speaks SPDY/3.1: a pair of streams for each connection, one for errors and one for data.
 kubectl has it in a WebSocket (upstream: client-go tools/portforward, KEP-4006), k9s without. Other clients have two
@@ -23,13 +23,13 @@ from labcluster.api.objects import JSON, name_of, uid_of
 from labcluster.http.call import Call
 from labcluster.http.streams import spdy, spdy_upgrade, websocket
 from labcluster.http.streams.channels import PROTOCOLS, Channels
-from labcluster.http.streams.client_presence import while_there
+from labcluster.http.streams.lifetime import await_with_pings
 from labcluster.http.streams.spdy_streams import Event, SpdyStreams
 from labcluster.http.verbs.reading import namespace
 
 TUNNEL, SPDY = "SPDY/3.1+portforward.k8s.io", "portforward.k8s.io"
 _CHUNK = 1 << 16  # bytes read at once from a pod
-_WAITING = 64  # pieces that may wait for a pod to read them; then the whole tunnel waits
+_MAX_QUEUED = 64  # chunks that may wait for a pod to read them; then the whole tunnel waits
 
 Send = Callable[[bytes], Awaitable[None]]
 
@@ -38,34 +38,34 @@ log = logging.getLogger(__name__)
 
 @dataclass
 class Connection:
-    """One connection: what the client has sent and the pod has not yet got; None says that nothing more comes."""
+    """One connection into the pod: its port, and the queue of what the client has sent; None is the end (FIN)."""
 
     port: int
-    incoming: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(_WAITING))
+    incoming: asyncio.Queue[bytes | None] = field(default_factory=lambda: asyncio.Queue(_MAX_QUEUED))
 
 
 async def forward(call: Call) -> web.StreamResponse:
-    """Serve one client for as long as it stays. Raises ApiError before the upgrade."""
+    """Serve one client until it disconnects. Raises ApiError before the upgrade."""
     pod = call.registry.get(call.resource, namespace(call), call.target.name)
     if not pod.get("spec", {}).get("nodeName"):
         raise bad_request(f"pod {name_of(pod)} does not have a host assigned")
     if spdy_upgrade.is_requested(call):
         return await spdy_upgrade.serve(call, (SPDY,), _Tunnel(call, pod).run)
-    socket = websocket.requested(call, (TUNNEL, *PROTOCOLS), largest=2 * spdy.LARGEST_FRAME)
+    socket = websocket.negotiate(call, (TUNNEL, *PROTOCOLS), largest=2 * spdy.LARGEST_FRAME)
     offered = call.request.headers.get("Sec-WebSocket-Protocol", "")
     ports = [] if TUNNEL in offered else _ports(call.request.query.getall("ports", []))
 
-    async def talk(socket: web.WebSocketResponse) -> None:
+    async def handle(socket: web.WebSocketResponse) -> None:
         if socket.ws_protocol != TUNNEL:
-            await _channels(call, pod, Channels(socket), ports)
+            await _serve_channels(call, pod, Channels(socket), ports)
             return
-        pieces = (message.data async for message in socket if message.type == WSMsgType.BINARY)
+        received = (message.data async for message in socket if message.type == WSMsgType.BINARY)
         try:
-            await _Tunnel(call, pod).run(SpdyStreams(pieces, socket.send_bytes))
+            await _Tunnel(call, pod).run(SpdyStreams(received, socket.send_bytes))
         except spdy.SpdyError as error:
             await socket.close(code=1002, message=str(error).encode()[:120])
 
-    return await websocket.serve(call, socket, talk)
+    return await websocket.serve(call, socket, handle)
 
 
 def _ports(texts: list[str]) -> list[int]:
@@ -85,30 +85,30 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _as_go_says(error: OSError, port: int) -> str:
-    """Why nothing answers in the pod, in the words of containerd (sandbox_portforward_linux.go)."""
+def _go_dial_error(error: OSError, port: int) -> str:
+    """containerd's message for a failed connection into the pod (sandbox_portforward_linux.go)."""
     what = os.strerror(error.errno).lower() if error.errno else str(error)
     return f"failed to connect to localhost:{port} inside namespace, IPv4: dial tcp4 127.0.0.1:{port}: connect: {what}"
 
 
-async def _carry(call: Call, pod: JSON, connection: Connection, send: Send) -> str:
-    """Connect to the pod and carry both directions until the pod ends its side; what went wrong, or "".
+async def _forward_connection(call: Call, pod: JSON, connection: Connection, send: Send) -> str:
+    """Connect to the pod and copy both directions until the pod ends its side; returns the error, or "".
 
-    The client's end is passed on as the end of that direction only: an answer may still follow.
+    When the client ends its side, only that direction ends (half-close): a reply may still follow.
     """
     try:
         reader, writer = await call.services.runtime.dial(pod, connection.port)
     except (OSError, ApiError) as error:
-        why = _as_go_says(error, connection.port) if isinstance(error, OSError) else error
+        why = _go_dial_error(error, connection.port) if isinstance(error, OSError) else error
         return f"error forwarding port {connection.port} to pod {name_of(pod)}, uid {uid_of(pod)}: {why}"
-    sending = asyncio.ensure_future(_to_pod(connection, writer))
+    sending = asyncio.ensure_future(_copy_to_pod(connection, writer))
     try:
         while data := await reader.read(_CHUNK):
             await send(data)
     except ConnectionResetError:
-        pass  # by the pod: the same as its end
+        pass  # by the pod: like an orderly end
     except asyncio.CancelledError:
-        writer.transport.abort()  # the client has gone: nobody waits until the pod reads the rest
+        writer.transport.abort()  # the client has disconnected: do not wait until the pod reads the rest
         raise
     finally:
         sending.cancel()
@@ -116,7 +116,7 @@ async def _carry(call: Call, pod: JSON, connection: Connection, send: Send) -> s
     return ""
 
 
-async def _to_pod(connection: Connection, writer: asyncio.StreamWriter) -> None:
+async def _copy_to_pod(connection: Connection, writer: asyncio.StreamWriter) -> None:
     with contextlib.suppress(ConnectionError):
         while (data := await connection.incoming.get()) is not None:
             writer.write(data)
@@ -124,40 +124,40 @@ async def _to_pod(connection: Connection, writer: asyncio.StreamWriter) -> None:
         writer.write_eof()
         return
     while await connection.incoming.get() is not None:
-        pass  # the pod takes no more: what still comes must not hold up the others
+        pass  # the pod reads no more: what still comes must not block the other connections
 
 
 class _Tunnel:
-    """The connections of one client of SPDY."""
+    """The connections of one SPDY client."""
 
     def __init__(self, call: Call, pod: JSON) -> None:
         self._call = call
         self._pod = pod
-        self._errors: dict[str, int] = {}  # request -> its stream for errors
-        self._connections: dict[int, Connection] = {}  # by stream for data
+        self._errors: dict[str, int] = {}  # request id -> its error stream
+        self._connections: dict[int, Connection] = {}  # by data stream
         self._tasks: dict[int, asyncio.Task[None]] = {}
 
     async def run(self, streams: SpdyStreams) -> None:
-        """Until the client leaves. Raises SpdyError, ConnectionError."""
+        """Serve until the client disconnects. Raises SpdyError, ConnectionError."""
         try:
             async for event in streams.events():
-                await self._take(streams, event)
+                await self._handle(streams, event)
         finally:
             tasks = tuple(self._tasks.values())
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _take(self, streams: SpdyStreams, event: Event) -> None:
+    async def _handle(self, streams: SpdyStreams, event: Event) -> None:
         match event:
             case spdy.Opened():
                 await self._open(streams, event)
             case spdy.Data() if event.stream in self._connections:
                 incoming = self._connections[event.stream].incoming
                 if event.data:
-                    await while_there(incoming.put(event.data), streams.ping)
+                    await await_with_pings(incoming.put(event.data), streams.ping)
                 if event.ended:
-                    await while_there(incoming.put(None), streams.ping)
+                    await await_with_pings(incoming.put(None), streams.ping)
             case spdy.Reset() if event.stream in self._tasks:
                 self._tasks[event.stream].cancel()
 
@@ -184,26 +184,26 @@ class _Tunnel:
         task.add_done_callback(lambda _: self._forget(event.stream))
 
     def _forget(self, stream: int) -> None:
-        """The connection has ended, or was given up before it began."""
+        """The connection has ended, or was cancelled before it began."""
         del self._tasks[stream]
         incoming = self._connections.pop(stream).incoming
-        while not incoming.empty():  # whoever waits to put more into it goes on
+        while not incoming.empty():  # unblocks a put that waits
             incoming.get_nowait()
 
-    async def _serve(self, streams: SpdyStreams, stream: int, errors: int, connection: Connection) -> None:
+    async def _serve(self, streams: SpdyStreams, stream: int, error_stream: int, connection: Connection) -> None:
         async def send(data: bytes) -> None:
             await streams.send(stream, data)
 
         try:
-            wrong = await _carry(self._call, self._pod, connection, send)
-            await streams.send(errors, wrong.encode(), end=True)
+            error = await _forward_connection(self._call, self._pod, connection, send)
+            await streams.send(error_stream, error.encode(), end=True)
             await streams.send(stream, b"", end=True)
         except ConnectionError:
-            pass  # the client has gone: the reader notices
+            pass  # the client has disconnected: `run` notices
 
 
-async def _channels(call: Call, pod: JSON, channels: Channels, ports: list[int]) -> None:
-    """Two channels for each port: data on the even one, errors on the odd one; first of all they name their port."""
+async def _serve_channels(call: Call, pod: JSON, channels: Channels, ports: list[int]) -> None:
+    """Two channels for each port: the even one for data, the odd one for errors; the first message is the port."""
     connections = [Connection(port) for port in ports]
     for channel in range(2 * len(ports)):
         await channels.send(channel, struct.pack("<H", ports[channel // 2]))
@@ -212,14 +212,14 @@ async def _channels(call: Call, pod: JSON, channels: Channels, ports: list[int])
         async def send(data: bytes) -> None:
             await channels.send(2 * number, data)
 
-        wrong = await _carry(call, pod, connections[number], send)
-        if wrong:
-            await channels.send(2 * number + 1, wrong.encode())
+        error = await _forward_connection(call, pod, connections[number], send)
+        if error:
+            await channels.send(2 * number + 1, error.encode())
 
     async def read() -> None:
         async for channel, data in channels.messages():
             if channel % 2 == 0 and channel < 2 * len(ports) and data:
-                await while_there(connections[channel // 2].incoming.put(data), channels.ping)
+                await await_with_pings(connections[channel // 2].incoming.put(data), channels.ping)
 
     reading = asyncio.ensure_future(read())
     serving = asyncio.gather(*(serve(number) for number in range(len(ports))))

@@ -1,4 +1,4 @@
-"""What carries the streams of exec and attach: channels of a WebSocket, or streams of SPDY.
+"""The streams of exec and attach as the client has them: channels of a WebSocket, or streams of SPDY.
 
 Upstream: apimachinery pkg/util/remotecommand/constants.go; kubelet pkg/cri/streaming/remotecommand/websocket.go and
 httpstream.go.
@@ -21,43 +21,43 @@ from labcluster.http.streams.websocket import UNNAMED
 
 V5 = "v5.channel.k8s.io"
 STDIN, ERROR, RESIZE, CLOSE = 0, 3, 4, 255  # beside STDOUT and STDERR
-# The last three are from before v4: they tell an error in plain text.
+# The last three are older than v4: errors are plain text.
 WEBSOCKET_PROTOCOLS = (V5, V4, V4_BASE64, "channel.k8s.io", "base64.channel.k8s.io", UNNAMED)
 _NAMES = {"error": ERROR, "stdin": STDIN, "stdout": STDOUT, "stderr": STDERR, "resize": RESIZE}
-_PATIENCE = 30  # seconds, as upstream: for a client to open its streams
-_EARLY = 1 << 20  # bytes that a client may send before it has opened all of them
-_LONGEST_SIZE = 1 << 12  # bytes of a terminal's size in JSON
+_STREAM_CREATION_SECONDS = 30.0  # for a client to open its streams, as upstream (streamCreationTimeout)
+_MAX_EARLY = 1 << 20  # bytes that a client may send before it has opened all of them
+_MAX_SIZE_TEXT = 1 << 12  # bytes of a terminal's size in JSON
 
 
 class RemoteStreams(Protocol):
     """One client's end of the streams."""
 
-    async def begin(self) -> None:
-        """Be ready to send and to hear. Raises ConnectionError, SpdyError."""
+    async def open(self) -> None:
+        """Get ready for both directions. Raises ConnectionError, SpdyError."""
 
     def events(self) -> AsyncIterator[tuple[int, bytes]]:
-        """(Channel, bytes) until the client leaves; (CLOSE, the channel) when one ends. Raises ConnectionError."""
+        """(Channel, bytes) until the client disconnects; (CLOSE, the channel) when one ends. Raises ConnectionError."""
         ...
 
     async def send(self, channel: int, data: bytes) -> None:
-        """Send what the program said. Raises ConnectionError."""
+        """Send output of the program. Raises ConnectionError."""
 
     async def ping(self) -> None:
-        """Send something that the client does not hear. Raises ConnectionError when it has gone."""
+        """Send a ping without waiting for the reply. Raises ConnectionError when the client has disconnected."""
 
     async def end(self, status: JSON) -> None:
-        """Tell how it ended. Raises ConnectionError."""
+        """Send the final Status. Raises ConnectionError."""
 
 
 class ChannelsRemote:
-    """A WebSocket. v5 adds that the client can end a channel (half close)."""
+    """The channels of a WebSocket. With v5 the client can close a single one (half-close)."""
 
     def __init__(self, channels: Channels, first: int) -> None:
         self._channels = channels
-        self._first = first  # the lowest channel that the client hears
+        self._first = first  # the lowest of the server's channels
 
-    async def begin(self) -> None:
-        """Tell the client that it is heard."""
+    async def open(self) -> None:
+        """Send an empty message: the client's sign that the streams are open."""
         await self._channels.send(self._first)
 
     async def events(self) -> AsyncIterator[tuple[int, bytes]]:
@@ -85,33 +85,33 @@ class ChannelsRemote:
 class SpdyRemote:
     """SPDY: a stream for each channel, opened by the client and named in its headers."""
 
-    def __init__(self, streams: SpdyStreams, asked: set[int]) -> None:
+    def __init__(self, streams: SpdyStreams, requested: set[int]) -> None:
         self._streams = streams
-        self._asked = asked  # the channels that the request speaks of
+        self._requested = requested  # channels
         self._incoming = streams.events()
-        self._early: list[spdy.Data] = []  # what came before all streams were there
+        self._early: list[spdy.Data] = []  # data that came before all streams were open
         self._early_size = 0  # bytes
         self._ids: dict[int, int] = {}  # channel -> stream
 
-    async def begin(self) -> None:
+    async def open(self) -> None:
         """Wait for the client to open its streams."""
         try:
-            async with asyncio.timeout(_PATIENCE):
-                while not self._asked <= self._ids.keys():
-                    await self._take(await anext(self._incoming))
+            async with asyncio.timeout(_STREAM_CREATION_SECONDS):
+                while not self._requested <= self._ids.keys():
+                    await self._open_stream(await anext(self._incoming))
         except (StopAsyncIteration, TimeoutError) as error:
             raise ConnectionResetError("the client did not open its streams") from error
 
-    async def _take(self, event: Event) -> None:
+    async def _open_stream(self, event: Event) -> None:
         if isinstance(event, spdy.Data):
             self._early.append(event)
-            self._early_size += 8 + len(event.data)  # with the frame's header: also those of nothing add up
-            if self._early_size > _EARLY:
-                raise spdy.SpdyError(f"more than {_EARLY} bytes before all streams were open")
+            self._early_size += 8 + len(event.data)  # with the frame's header, so that empty ones count
+            if self._early_size > _MAX_EARLY:
+                raise spdy.SpdyError(f"more than {_MAX_EARLY} bytes before all streams were open")
         if not isinstance(event, spdy.Opened):
             return
         channel = _NAMES.get(event.headers.get("streamtype", ""))
-        if channel not in self._asked or channel in self._ids:
+        if channel not in self._requested or channel in self._ids:
             await self._streams.refuse(event.stream)
             return
         self._ids[channel] = event.stream
@@ -129,7 +129,7 @@ class SpdyRemote:
                     yield CLOSE, bytes([STDIN])
             elif channel == RESIZE:
                 *lines, sizes = (sizes + event.data).split(b"\n")
-                sizes = sizes[:_LONGEST_SIZE]
+                sizes = sizes[:_MAX_SIZE_TEXT]
                 for line in lines:
                     yield RESIZE, line
 
@@ -152,6 +152,6 @@ class SpdyRemote:
 
     async def end(self, status: JSON) -> None:
         """See RemoteStreams."""
-        for channel in sorted(self._asked & {STDOUT, STDERR}):
+        for channel in sorted(self._requested & {STDOUT, STDERR}):
             await self._streams.send(self._ids[channel], b"", end=True)
         await self._streams.send(self._ids[ERROR], orjson.dumps(status), end=True)

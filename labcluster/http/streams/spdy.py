@@ -1,8 +1,8 @@
-"""Frames of SPDY/3.1, as far as port-forward uses them: streams that the client opens, data, ends, pings.
+"""Frames of SPDY/3.1, as far as exec, attach and port-forward use them: SYN_STREAM, data, RST_STREAM, PING.
 
 A reader and writer without I/O of its own. Format: SPDY Protocol draft 3.1, sections 2.2 to 2.6 (frames) and 2.6.10
-(the block of names and values, deflated with a dictionary that both sides know). Windows are not kept: the library
-that Kubernetes uses on both sides (moby/spdystream) keeps none.
+(the block of names and values, deflated with a dictionary that both sides know). There is no flow control by
+windows: the library that Kubernetes uses on both sides (moby/spdystream) has none.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 
 SYN_STREAM, SYN_REPLY, RST_STREAM, PING, GOAWAY = 1, 2, 3, 6, 7
 FIN = 0x01
-PROTOCOL_ERROR, REFUSED_STREAM, CANCEL = 1, 3, 5  # of RST_STREAM
+REFUSED_STREAM, CANCEL = 3, 5  # statuses of RST_STREAM
 LARGEST_FRAME = 1 << 24  # bytes, by the length's three bytes
-_LARGEST_HEADERS = 1 << 16  # bytes of a stream's names and values: a deflated frame could become 16 GB of them
+_LARGEST_HEADERS = 1 << 16  # bytes of a stream's headers: a deflated frame could become 16 GB of them
 _VERSION = 3
 _HEADER = struct.Struct("!II")
 _CONTROL = 1 << 31
@@ -47,7 +47,7 @@ class SpdyError(Exception):
 
 @dataclass(frozen=True)
 class Opened:
-    """The client has opened a stream; `ended` when it will send nothing on it."""
+    """The client has opened a stream (SYN_STREAM); `ended` when it will send nothing on it (FIN)."""
 
     stream: int
     headers: dict[str, str]
@@ -56,7 +56,7 @@ class Opened:
 
 @dataclass(frozen=True)
 class Data:
-    """Bytes on a stream; `ended` when they are the last."""
+    """Data of a stream; `ended` when it is the last (FIN)."""
 
     stream: int
     data: bytes
@@ -65,7 +65,7 @@ class Data:
 
 @dataclass(frozen=True)
 class Reset:
-    """The client has given a stream up."""
+    """The client has given a stream up (RST_STREAM)."""
 
     stream: int
 
@@ -86,7 +86,7 @@ Event = Opened | Data | Reset | Ping | GoAway
 
 
 class Reader:
-    """Turns the bytes of one client into events, however they are cut."""
+    """Parses the bytes of one client into events, in whatever chunks they come."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
@@ -126,16 +126,16 @@ class Reader:
             raise SpdyError(f"a control frame of type {kind} that cannot be read: {error}") from error
 
     def _headers(self, block: bytes) -> dict[str, str]:
-        plain, place = self._inflate.decompress(block, _LARGEST_HEADERS), 4
+        plain, offset = self._inflate.decompress(block, _LARGEST_HEADERS), 4
         if self._inflate.unconsumed_tail:
             raise SpdyError(f"the headers of a stream are larger than {_LARGEST_HEADERS} bytes")
         headers = {}
         for _ in range(struct.unpack_from("!I", plain)[0]):
             pair = []
             for _ in range(2):
-                (length,) = struct.unpack_from("!I", plain, place)
-                pair.append(plain[place + 4 : place + 4 + length].decode())
-                place += 4 + length
+                (length,) = struct.unpack_from("!I", plain, offset)
+                pair.append(plain[offset + 4 : offset + 4 + length].decode())
+                offset += 4 + length
             headers[pair[0].lower()] = pair[1]
         return headers
 
@@ -153,7 +153,7 @@ class Writer:
 
     @staticmethod
     def data(stream: int, data: bytes, *, end: bool = False) -> bytes:
-        """Bytes on a stream."""
+        """Data of a stream."""
         return _HEADER.pack(stream, (FIN if end else 0) << 24 | len(data)) + data
 
     @staticmethod

@@ -1,4 +1,4 @@
-"""Requests that become a SPDY/3.1 connection: what client-go's SPDY executor and k9s' port-forward ask for.
+"""Requests that are upgraded to SPDY/3.1, as by client-go's SPDY executor and k9s' port-forward.
 
 Upstream: streaming pkg/httpstream/httpstream.go (Handshake), pkg/httpstream/spdy/upgrade.go.
 """
@@ -14,25 +14,27 @@ from typing import Any, cast
 from aiohttp import hdrs, web
 
 from labcluster.http.call import Call
+from labcluster.http.streams.lifetime import cancelled_at_shutdown
 from labcluster.http.streams.spdy import SpdyError
 from labcluster.http.streams.spdy_streams import SpdyStreams
-from labcluster.http.streams.websocket import no_common_protocol, stopped_with_the_server
+from labcluster.http.streams.websocket import no_common_protocol
 
 _SPDY = "SPDY/3.1"
-_PROTOCOL = "X-Stream-Protocol-Version"  # what is spoken on the streams
-_WAITING = 1 << 20  # bytes that may wait to be read; then the client has to wait
+_PROTOCOL = "X-Stream-Protocol-Version"  # the subprotocol of the streams
+_MAX_BUFFERED = 1 << 20  # bytes that may wait to be read; then the socket is read no more
 
 
 def is_requested(call: Call) -> bool:
-    """Whether the client wants to speak SPDY from here on."""
+    """Whether the request asks for an upgrade to SPDY."""
     headers = call.request.headers
     return "upgrade" in headers.get(hdrs.CONNECTION, "").lower() and headers.get(hdrs.UPGRADE, "") == _SPDY
 
 
 async def serve(
-    call: Call, protocols: Sequence[str], talk: Callable[[SpdyStreams], Awaitable[None]]
+    call: Call, protocols: Sequence[str], handle: Callable[[SpdyStreams], Awaitable[None]]
 ) -> web.StreamResponse:
-    """Upgrade the connection, and talk until that ends, the client leaves or breaks the protocol, or the server stops.
+    """Upgrade the connection, and handle it until that ends, the client disconnects or breaks the protocol, or the
+    server shuts down.
 
     Raises ApiError 403 when the client offers none of the protocols.
     """
@@ -45,32 +47,32 @@ async def serve(
     response = web.StreamResponse(status=101, headers=headers)
     response.force_close()
     await response.prepare(call.request)
-    pieces = _Pieces(call.request)
-    async with stopped_with_the_server(call):
-        with contextlib.suppress(ConnectionError, SpdyError):  # the client has gone, or is sent away
-            await talk(SpdyStreams(pieces, response.write))
+    received = _ReceivedBytes(call.request)
+    async with cancelled_at_shutdown(call):
+        with contextlib.suppress(ConnectionError, SpdyError):  # the client has disconnected, or is disconnected now
+            await handle(SpdyStreams(received, response.write))
     return response
 
 
-class _Pieces:
-    """The bytes that come on the connection after the upgrade, taken in the place of aiohttp's parser of WebSockets."""
+class _ReceivedBytes:
+    """The bytes received after the upgrade, taken from aiohttp as its WebSocket parser takes them."""
 
     def __init__(self, request: web.Request) -> None:
         transport = request.transport
         if transport is None:
             raise ConnectionResetError
         self._transport = transport
-        self._pieces: deque[bytes] = deque()
-        self._size = 0  # bytes in _pieces
+        self._chunks: deque[bytes] = deque()
+        self._size = 0  # bytes in _chunks
         self._ended = False
         self._changed = asyncio.Event()
         request.protocol.set_parser(cast(Any, self))
 
     def feed_data(self, data: bytes) -> tuple[bool, bytes]:
-        """Called by aiohttp: bytes have come. Returns (whether to close, what is not taken)."""
-        self._pieces.append(bytes(data))
+        """Called by aiohttp with received bytes. Returns (whether to close, what is not taken)."""
+        self._chunks.append(bytes(data))
         self._size += len(data)
-        if self._size > _WAITING:
+        if self._size > _MAX_BUFFERED:
             self._transport.pause_reading()
         self._changed.set()
         return False, b""
@@ -82,10 +84,10 @@ class _Pieces:
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         while True:
-            while self._pieces:
-                piece = self._pieces.popleft()
-                self._size -= len(piece)
-                yield piece
+            while self._chunks:
+                chunk = self._chunks.popleft()
+                self._size -= len(chunk)
+                yield chunk
             if self._ended:
                 return
             self._transport.resume_reading()

@@ -1,21 +1,20 @@
-"""Requests that become a WebSocket, and stay one for as long as client and server want."""
+"""Requests that are upgraded to a WebSocket, and the subprotocol that both sides speak."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
 from aiohttp import hdrs, web
 
 from labcluster.api.errors import ApiError, bad_request
 from labcluster.http.call import Call
+from labcluster.http.streams.lifetime import cancelled_at_shutdown
 
-UNNAMED = ""  # among the protocols: a client may name none
+UNNAMED = ""  # as a subprotocol: the client need not name one
 
 
-def requested(call: Call, protocols: Sequence[str], *, largest: int) -> web.WebSocketResponse:
-    """A WebSocket that speaks one of the protocols, in messages of at most `largest` bytes; not yet opened.
+def negotiate(call: Call, protocols: Sequence[str], *, largest: int) -> web.WebSocketResponse:
+    """A WebSocket with one of the subprotocols, for messages of at most `largest` bytes; not yet opened.
 
     Raises ApiError 400 when the request is no upgrade to one, 403 when it offers none of them.
     """
@@ -36,26 +35,14 @@ def no_common_protocol(offered: Sequence[str], served: Sequence[str]) -> ApiErro
 
 
 async def serve(
-    call: Call, socket: web.WebSocketResponse, talk: Callable[[web.WebSocketResponse], Awaitable[None]]
+    call: Call, socket: web.WebSocketResponse, handle: Callable[[web.WebSocketResponse], Awaitable[None]]
 ) -> web.StreamResponse:
-    """Open the WebSocket and talk until that ends, the client leaves, or the server stops."""
+    """Open the WebSocket, and handle it until that ends, the client disconnects, or the server shuts down."""
     await socket.prepare(call.request)
-    async with stopped_with_the_server(call):
+    async with cancelled_at_shutdown(call):
         try:
-            await talk(socket)
+            await handle(socket)
             await socket.close()
         except ConnectionError:
-            pass  # the client has gone
+            pass  # the client has disconnected
     return socket
-
-
-@contextlib.asynccontextmanager
-async def stopped_with_the_server(call: Call) -> AsyncIterator[None]:
-    """While inside, the server's stop cancels this task."""
-    task = asyncio.current_task()
-    assert task is not None
-    call.services.closers.add(task.cancel)
-    try:
-        yield
-    finally:
-        call.services.closers.discard(task.cancel)

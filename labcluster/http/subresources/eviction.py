@@ -64,21 +64,21 @@ def _evict(registry: Registry, where: str, name: str, options: DeleteOptions) ->
             raise ApiError(500, "", _SEVERAL)
         # A failing precondition must not cost the budget a disruption.
         registry.delete(PODS, where, name, replace(options, dry_run=True))
-        if budgets and not _is_free(budgets[0], pod):
-            _take(registry, budgets[0], pod, dry_run=options.dry_run)
+        if budgets and not _is_uncounted(budgets[0], pod):
+            _count_disruption(registry, budgets[0], pod, dry_run=options.dry_run)
         if not options.dry_run:
-            registry.modify(PODS, where, name, _mark, subresource="status")
-            options = replace(options, resource_version=None)  # checked above, and changed by the mark
+            registry.modify(PODS, where, name, _add_condition, subresource="status")
+            options = replace(options, resource_version=None)  # checked above, and changed by the condition
     registry.delete(PODS, where, name, options)
 
 
 def _needs_no_budget(pod: JSON) -> bool:
-    """Whether the pod serves nobody anyway (canIgnorePDB)."""
+    """Whether the pod is not serving anyway (canIgnorePDB)."""
     return is_terminating(pod) or pod.get("status", {}).get("phase") in ("Succeeded", "Failed", "Pending")
 
 
-def _is_free(budget: JSON, pod: JSON) -> bool:
-    """Whether the pod is unhealthy and may go without a disruption being counted."""
+def _is_uncounted(budget: JSON, pod: JSON) -> bool:
+    """Whether the pod is unhealthy, and its eviction counts as no disruption."""
     if is_pod_ready(pod):
         return False
     if budget["spec"].get("unhealthyPodEvictionPolicy") == ALWAYS_ALLOW:
@@ -87,7 +87,7 @@ def _is_free(budget: JSON, pod: JSON) -> bool:
     return bool(budget["status"].get("currentHealthy", 0) >= desired > 0)
 
 
-def _take(registry: Registry, budget: JSON, pod: JSON, *, dry_run: bool) -> None:
+def _count_disruption(registry: Registry, budget: JSON, pod: JSON, *, dry_run: bool) -> None:
     """Count one disruption more (checkAndDecrement). Raises ApiError 429 when the budget has none left."""
     status, name = budget["status"], name_of(budget)
     if status.get("observedGeneration", 0) < budget["metadata"]["generation"]:
@@ -115,8 +115,8 @@ def _take(registry: Registry, budget: JSON, pod: JSON, *, dry_run: bool) -> None
     registry.update(POD_DISRUPTION_BUDGETS, new, subresource="status")
 
 
-def _mark(pod: JSON) -> None:
-    """Say on the pod why it ends."""
+def _add_condition(pod: JSON) -> None:
+    """Set the pod's DisruptionTarget condition."""
     conditions = pod["status"].setdefault("conditions", [])
     conditions[:] = [entry for entry in conditions if entry["type"] != "DisruptionTarget"]
     conditions.append(

@@ -1,6 +1,6 @@
 """GET .../pods/{name}/log (upstream: pkg/registry/core/pod/strategy.go LogLocation).
 
-Whether the container has a log to read yet is the node's to say.
+Whether the container has a log yet is decided by the node.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from labcluster.api.times import parse_time
 from labcluster.http.call import Call
 from labcluster.http.messages.options import boolean, integer, invalid_options
 from labcluster.http.messages.responses import headers, internal_error
-from labcluster.http.subresources.containers import all_containers, choose, default_container
+from labcluster.http.subresources.container_choice import all_containers, choose, default_container
 from labcluster.http.verbs.reading import namespace
 
-_HEADERS_AFTER = 0.05  # seconds of silence after which a follower gets the headers, so that it knows it is heard
+_HEADERS_AFTER = 0.05  # seconds without output after which the headers are sent to a client that follows
 
 
 async def logs(call: Call) -> web.StreamResponse:
-    """The log of a container, as text; with follow until the container ends or the client leaves."""
+    """The log of a container, as text; with follow until the container ends or the client disconnects."""
     query = call.request.query
     pod = call.registry.get(call.resource, namespace(call), call.target.name)
     container = choose(pod, query.get("container", ""), all_containers(pod), default_container(pod))
@@ -48,7 +48,7 @@ async def _stream(call: Call, chunks: AsyncIterator[bytes]) -> web.StreamRespons
     try:
         await asyncio.wait((first,), timeout=_HEADERS_AFTER)
         if first.done():
-            first.result()  # a refusal is still answered as a Status
+            first.result()  # an error can still be answered with a Status
         response.enable_chunked_encoding()
         await response.prepare(call.request)
         chunk = await first
@@ -57,11 +57,11 @@ async def _stream(call: Call, chunks: AsyncIterator[bytes]) -> web.StreamRespons
             chunk = await _next(iterator)
         await response.write_eof()
     except ConnectionError:
-        pass  # the client has gone
+        pass  # the client has disconnected
     except Exception as error:
         if not response.prepared:
             raise
-        # The answer has begun: what went wrong can only be said in the log itself, as the kubelet does.
+        # The response has begun: the error can only be written into the log itself, as the kubelet does.
         with contextlib.suppress(ConnectionError):
             await response.write(f"{internal_error(error).message}\n".encode())
             await response.write_eof()

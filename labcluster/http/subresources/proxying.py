@@ -23,25 +23,25 @@ from labcluster.api.errors import ApiError, bad_request
 from labcluster.api.objects import JSON
 from labcluster.api.resources import ENDPOINTS, PODS
 from labcluster.http.call import Call
-from labcluster.http.streams.websocket import stopped_with_the_server
+from labcluster.http.streams.lifetime import cancelled_at_shutdown
 from labcluster.http.verbs.reading import namespace
 
 _SCHEMES = ("", "http", "https")
-# RFC 9110, section 7.6.1; what told the API server who asks, which is nobody else's business; and "expect", which is
+# Hop-by-hop headers (RFC 9110, section 7.6.1); the client's credentials for the API server; and "expect", which is
 # answered here: the pod might not know it, and the body would wait for ever.
-_NOT_PASSED_ON = {
+_NOT_FORWARDED = {
     *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection", "te", "trailer"),
     *("transfer-encoding", "upgrade", "authorization", "host", "expect", "accept-encoding"),
 }
-# Who may read an answer in a browser is the API server's to say, and it says nobody (upstream: removeCORSHeaders).
-_NOT_PASSED_BACK = {f"access-control-allow-{what}" for what in ("credentials", "headers", "methods", "origin")}
+# CORS headers of a pod, which would count as the API server's own (upstream: removeCORSHeaders).
+_NOT_RETURNED = {f"access-control-allow-{what}" for what in ("credentials", "headers", "methods", "origin")}
 _SEGMENTS = 7  # api/v1/namespaces/<namespace>/<plural>/<name>/proxy, and then the other server's own path
-_PATIENCE = aiohttp.ClientTimeout(total=None, sock_connect=30)  # seconds
+_TIMEOUT = aiohttp.ClientTimeout(total=None, sock_connect=30)  # seconds
 
 
 @dataclass(frozen=True)
 class _Name:
-    """What a path names: [scheme:]name[:port]."""
+    """A pod or Service in a path: [scheme:]name[:port]."""
 
     scheme: str
     name: str
@@ -49,7 +49,7 @@ class _Name:
 
 
 async def forward(call: Call) -> web.StreamResponse:
-    """Pass the request on, and the answer back. Raises ApiError 400, 404 and 503."""
+    """Forward the request, and return the response. Raises ApiError 400, 404 and 503."""
     raw, _, query = call.request.raw_path.partition("?")
     parts = unquote(raw).lstrip("/").split("/", _SEGMENTS)  # decoded once, as upstream: %2F divides the path, too
     prefix, path = _encoded("/" + "/".join(parts[:_SEGMENTS])), _encoded("/".join(["", *parts[_SEGMENTS:]]))
@@ -60,41 +60,42 @@ async def forward(call: Call) -> web.StreamResponse:
     url = URL(f"{name.scheme or 'http'}://{host}:{port}{path or '/'}{'?' + query if query else ''}", encoded=True)
     try:
         async with (
-            stopped_with_the_server(call),
-            aiohttp.ClientSession(timeout=_PATIENCE, auto_decompress=False) as session,
+            cancelled_at_shutdown(call),
+            aiohttp.ClientSession(timeout=_TIMEOUT, auto_decompress=False) as session,
             session.request(
                 call.request.method,
                 url,
                 headers=_request_headers(call.request, prefix + path),
                 data=call.request.content if call.request.body_exists else None,
                 allow_redirects=False,
-                ssl=False,  # as upstream: a pod's certificate is nobody's that could be asked
-            ) as answer,
+                ssl=False,  # as upstream: no authority known here signs the certificates of pods
+            ) as response,
         ):
-            return await _pass_back(call.request, answer, prefix)
+            return await _return_response(call.request, response, prefix)
     except aiohttp.ClientConnectorError as error:
         reason = os.strerror(error.os_error.errno).lower() if error.os_error.errno else str(error)
         raise _unavailable(f"error trying to reach service: dial tcp {host}:{port}: connect: {reason}") from error
-    except aiohttp.ClientResponseError as error:  # what came is no answer; its bytes may be many, and anything
+    except aiohttp.ClientResponseError as error:  # not HTTP; the full message would quote arbitrary bytes
         why = error.message.partition(":")[0]
         raise _unavailable(f"error trying to reach service: malformed HTTP response: {why}") from error
     except aiohttp.ClientError as error:
         raise _unavailable(f"error trying to reach service: {error}") from error
 
 
-async def _pass_back(request: web.Request, answer: aiohttp.ClientResponse, prefix: str) -> web.StreamResponse:
-    headers = CIMultiDict((k, v) for k, v in _end_to_end(answer.headers) if k.lower() not in _NOT_PASSED_BACK)
+async def _return_response(request: web.Request, upstream: aiohttp.ClientResponse, prefix: str) -> web.StreamResponse:
+    headers = CIMultiDict((k, v) for k, v in _end_to_end(upstream.headers) if k.lower() not in _NOT_RETURNED)
     if hdrs.LOCATION in headers:
-        location = answer.url.join(URL(headers[hdrs.LOCATION], encoded=True))
-        if (location.scheme, location.host, location.port) == (answer.url.scheme, answer.url.host, answer.url.port):
+        url = upstream.url
+        location = url.join(URL(headers[hdrs.LOCATION], encoded=True))
+        if (location.scheme, location.host, location.port) == (url.scheme, url.host, url.port):
             headers[hdrs.LOCATION] = prefix + str(location.relative())
-    response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
+    response = web.StreamResponse(status=upstream.status, reason=upstream.reason, headers=headers)
     await response.prepare(request)
     try:
-        async for piece in answer.content.iter_any():
-            await response.write(piece)
+        async for chunk in upstream.content.iter_any():
+            await response.write(chunk)
     except aiohttp.ClientError:
-        response.force_close()  # the answer has begun: that it breaks off is all that can be told
+        response.force_close()  # it has begun, and can only be cut off now
         if request.transport is not None:
             request.transport.abort()
     return response
@@ -105,9 +106,9 @@ def _encoded(path: str) -> str:
 
 
 def _end_to_end(headers: MultiMapping[str]) -> Iterator[tuple[str, str]]:
-    """The headers that are not about one connection, as those are that Connection names."""
+    """The end-to-end headers: without the hop-by-hop ones, which include those that Connection names."""
     named = {word.strip().lower() for value in headers.getall(hdrs.CONNECTION, ()) for word in value.split(",")}
-    return ((key, value) for key, value in headers.items() if key.lower() not in _NOT_PASSED_ON | named)
+    return ((key, value) for key, value in headers.items() if key.lower() not in _NOT_FORWARDED | named)
 
 
 def _request_headers(request: web.Request, path: str) -> CIMultiDict[str]:
@@ -140,7 +141,7 @@ def _parsed(call: Call) -> _Name:
 
 
 def _pod(call: Call, name: _Name) -> tuple[str, int]:
-    """Where a pod listens: on the port named, or the first that its containers declare."""
+    """Address and port of a pod: the port named, or the first that its containers declare."""
     pod = call.registry.get(PODS, namespace(call), name.name)
     declared = [p for c in pod["spec"]["containers"] for p in c.get("ports", ())]
     if not name.port:
@@ -153,21 +154,21 @@ def _pod(call: Call, name: _Name) -> tuple[str, int]:
 
 
 def _service(call: Call, name: _Name) -> tuple[str, int]:
-    """One of the ready endpoints of a Service, by chance. Raises ApiError 404 and 503."""
+    """A random ready endpoint of a Service. Raises ApiError 404 and 503."""
     service = call.registry.get(call.resource, namespace(call), name.name)
-    wanted = name.port
-    if wanted.isdecimal():
+    port_name = name.port
+    if port_name.isdecimal():
         ports = service["spec"].get("ports", ())
-        found = next((p for p in ports if p["port"] == int(wanted)), None)
-        if found is None:
-            raise _unavailable(f'no service port {int(wanted)} found for service "{name.name}"')
-        wanted = found.get("name", "")
+        service_port = next((p for p in ports if p["port"] == int(port_name)), None)
+        if service_port is None:
+            raise _unavailable(f'no service port {int(port_name)} found for service "{name.name}"')
+        port_name = service_port.get("name", "")
     endpoints = call.registry.find(ENDPOINTS, namespace(call), name.name) or {}
     choices: list[tuple[JSON, int]] = [
         (address, port["port"])
         for subset in endpoints.get("subsets", ())
         for port in subset.get("ports", ())
-        if port.get("name", "") == wanted
+        if port.get("name", "") == port_name
         for address in subset.get("addresses", ())
     ]
     if not choices:
@@ -177,7 +178,7 @@ def _service(call: Call, name: _Name) -> tuple[str, int]:
 
 
 def _allowed(ip: str) -> str:
-    """The address in a URL; as upstream, none that leads back to the API server's own machine (IsProxyableIP)."""
+    """The address as in a URL; as upstream, none that leads to the API server's own machine (IsProxyableIP)."""
     try:
         address = ipaddress.ip_address(ip)
     except ValueError:

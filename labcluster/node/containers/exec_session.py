@@ -1,4 +1,4 @@
-"""Programs run inside a container that runs already (`kubectl exec`, exec probes, lifecycle hooks).
+"""Exec: programs run inside a running container (`kubectl exec`, exec probes, lifecycle hooks).
 
 The namespace thread enters the container's PID namespace and starts nsenter there, which enters the others and
 becomes the program. So the program is the daemon's own child, and its exit status and signals are exact.
@@ -18,18 +18,18 @@ from pathlib import Path
 
 from labcluster.api.pod_runtime import STDERR, STDOUT
 from labcluster.node.containers import terminal as pty
-from labcluster.node.containers.confined import open_confined, open_in_process, opened
-from labcluster.node.containers.process import Child, Processes, Streams
-from labcluster.node.containers.rootfs import PATH, exec_not_started, find_program, missing
-from labcluster.node.containers.spec import StartError
+from labcluster.node.containers.confined_paths import open_confined, open_in_process, opened
+from labcluster.node.containers.process import Child, Processes, Stdio
+from labcluster.node.containers.rootfs import exec_not_started, find_program, missing_program
 from labcluster.node.containers.standard_input import StandardInput
+from labcluster.node.spec import PATH, StartError
 
 _BLOCK = 64 * 1024
 _QUEUE = 16  # blocks of output that wait for a slow reader; then the program has to wait
 
 
 class ProcessSession:
-    """A program in a container with its streams; implements podruntime.StreamSession."""
+    """A program in a container with its streams; implements api.pod_runtime.StreamSession."""
 
     def __init__(
         self, child: Child, stdin: StandardInput | None, outputs: dict[int, int], terminal: int | None
@@ -54,14 +54,14 @@ class ProcessSession:
         except OSError:
             data = b""  # EIO: a terminal without a program at the other end
         if not data:
-            self._finish(descriptor)
+            self._close_stream(descriptor)
             return
         self._queue.put_nowait((self._outputs[descriptor], data))
         if self._queue.qsize() >= _QUEUE:
             self._loop.remove_reader(descriptor)
             self._paused.add(descriptor)
 
-    def _finish(self, descriptor: int) -> None:
+    def _close_stream(self, descriptor: int) -> None:
         if self._outputs.pop(descriptor, None) is None:
             return
         self._paused.discard(descriptor)
@@ -76,24 +76,24 @@ class ProcessSession:
         code = await self._child.wait()
         if self._stdin is not None:
             self._stdin.abort()
-        # A program that it left behind may hold the streams open for ever; what is in them now is still told.
+        # A program that it left behind may hold the streams open for ever; what is in them now is still read.
         for descriptor in list(self._outputs):
             if descriptor not in self._paused:
                 self._drain(descriptor)
         return code if code >= 0 else 128 - code
 
     def _drain(self, descriptor: int) -> None:
-        """Tell what is in a stream now: a pipe holds one block, and who writes on must not hold up the event loop."""
+        """Read what is in a stream now, bounded: a program that writes on must not hold up the event loop."""
         with contextlib.suppress(OSError):
             for _ in range(_QUEUE):
                 data = os.read(descriptor, _BLOCK)
                 if not data:
                     break
                 self._queue.put_nowait((self._outputs[descriptor], data))
-        self._finish(descriptor)
+        self._close_stream(descriptor)
 
     async def write_stdin(self, data: bytes) -> None:
-        """Write to the program's input, little faster than it reads; dropped when nobody reads any more."""
+        """Write to the program's input; waits when it does not read, and drops what it can no longer read."""
         if self._stdin is not None:
             await self._stdin.write(data)
 
@@ -127,11 +127,11 @@ class ProcessSession:
         return await asyncio.shield(self._watch)
 
     async def close(self) -> None:
-        """SIGKILL, wait for the end, and let go of streams that nobody reads any more."""
+        """SIGKILL, wait for the end, and close the streams, which nobody reads any more."""
         self._child.kill()
         await self.wait()
         for descriptor in list(self._outputs):
-            self._finish(descriptor)
+            self._close_stream(descriptor)
 
 
 def _check_program(pid: int, argv: Sequence[str], path: str, working_dir: str) -> None:
@@ -153,10 +153,10 @@ def _check_program(pid: int, argv: Sequence[str], path: str, working_dir: str) -
                 os.close(descriptor)
             return bool(mode & 0o111) if stat.S_ISREG(mode) else None
 
-        found = find_program(argv[0], path, executable, working_dir)
-    if found is None:
-        raise exec_not_started(missing(argv[0]))
-    if not found:
+        is_executable = find_program(argv[0], path, executable, working_dir)
+    if is_executable is None:
+        raise exec_not_started(missing_program(argv[0]))
+    if not is_executable:
         raise exec_not_started(f'exec: "{argv[0]}": permission denied')
 
 
@@ -165,7 +165,7 @@ def _tool(name: str) -> str:
 
 
 # `kubectl cp` unpacks as root and hands the files to the uid they had at home; in here there is no other uid than one.
-_UNPACKING = {"TAR_OPTIONS": "--no-same-owner"}
+_TAR_ENVIRONMENT = {"TAR_OPTIONS": "--no-same-owner"}
 
 
 async def start_session(
@@ -181,7 +181,7 @@ async def start_session(
     """Run a program in the namespaces of process `pid`. Raises StartError."""
     _check_program(pid, argv, env.get("PATH", PATH), working_dir)
     if os.path.basename(argv[0]) == "tar":
-        env = {**_UNPACKING, **env}
+        env = {**_TAR_ENVIRONMENT, **env}
     with contextlib.ExitStack() as ours, contextlib.ExitStack() as theirs:
 
         def owned(stack: contextlib.ExitStack, descriptor: int) -> int:
@@ -200,7 +200,7 @@ async def start_session(
             if tty:
                 terminal = owned(ours, pty.open_master(pid))
                 slave = owned(theirs, pty.open_slave(terminal))
-                streams = Streams(slave, slave, slave)
+                stdio = Stdio(slave, slave, slave)
                 outputs = {terminal: STDOUT}
                 write_end = owned(ours, os.dup(terminal)) if stdin else None
                 env = {"TERM": "xterm", **env}
@@ -209,15 +209,15 @@ async def start_session(
                 out, out_child = os.pipe2(os.O_CLOEXEC)
                 err, err_child = os.pipe2(os.O_CLOEXEC)
                 outputs = {owned(ours, out): STDOUT, owned(ours, err): STDERR}
-                streams = Streams(subprocess.DEVNULL, owned(theirs, out_child), owned(theirs, err_child))
+                stdio = Stdio(subprocess.DEVNULL, owned(theirs, out_child), owned(theirs, err_child))
                 write_end = None
                 if stdin:
                     read_end, write_end = os.pipe2(os.O_CLOEXEC)
-                    streams = replace(streams, stdin=owned(theirs, read_end))
+                    stdio = replace(stdio, stdin=owned(theirs, read_end))
                     owned(ours, write_end)
             child = await processes.spawn(
                 command,
-                streams,
+                stdio,
                 env=env,
                 pid_namespace=namespace,
                 directory=f"/proc/self/fd/{directory}",

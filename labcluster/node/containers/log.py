@@ -72,7 +72,7 @@ class LogWriter:
         self._wake()
 
     def _rotate(self) -> None:
-        """Go on in an empty file. The kubelet keeps old ones for a while, but `kubectl logs` does not show them."""
+        """Rotate: go on in an empty file. The kubelet keeps old files, but `kubectl logs` does not show them."""
         fresh = f"{self._key}.new"
         file = _open_to_append(fresh)
         os.replace(fresh, self._key)
@@ -92,7 +92,7 @@ class LogWriter:
         return future
 
     def close(self) -> None:
-        """The container has ended: write what is left of its last lines, and let followers go."""
+        """The container has ended: write what is left of its last lines, and wake the followers."""
         for stream, rest in self._pending.items():
             if rest:  # a last line without its newline is written as a part, as containerd does
                 self._append(_now() + b" " + stream.encode() + b" P " + rest + b"\n")
@@ -120,7 +120,7 @@ async def read_log(path: Path, options: LogOptions) -> AsyncIterator[bytes]:
     `options.previous` is the caller's: it chooses the path. Raises FileNotFoundError.
     """
     since = _since(options)
-    left = options.limit_bytes if options.limit_bytes is not None else -1
+    bytes_left = options.limit_bytes if options.limit_bytes is not None else -1
     with contextlib.ExitStack() as stack:
         file = stack.enter_context(open(path, "rb"))
         file.seek(_tail_offset(file, options.tail_lines))
@@ -152,12 +152,12 @@ async def read_log(path: Path, options: LogOptions) -> AsyncIterator[bytes]:
                 at_line_start = tag != b"P"
                 if at_line_start:
                     out += b"\n"
-            if left >= 0:
-                del out[left:]
-                left -= len(out)
+            if bytes_left >= 0:
+                del out[bytes_left:]
+                bytes_left -= len(out)
             if out:
                 yield bytes(out)
-            if left == 0:
+            if bytes_left == 0:
                 return
 
 
@@ -171,13 +171,13 @@ def _since(options: LogOptions) -> bytes:
 
 
 def _tail_offset(file: IO[bytes], lines: int | None) -> int:
-    """Where the last `lines` lines begin, found from the end backwards."""
+    """Where the last `lines` lines begin, counted from the end backwards."""
     if lines is None or lines < 0:
         return 0
     end = file.seek(0, os.SEEK_END)
     if lines == 0:
         return end
-    position, seen = end, 0
+    position, newlines = end, 0
     while position > 0:
         start = max(0, position - _BLOCK)
         file.seek(start)
@@ -186,8 +186,8 @@ def _tail_offset(file: IO[bytes], lines: int | None) -> int:
         while (at := block.rfind(b"\n", 0, at)) >= 0:
             if start + at + 1 == end:
                 continue  # the newline that ends the last line
-            seen += 1
-            if seen == lines:
+            newlines += 1
+            if newlines == lines:
                 return start + at + 1
         position = start
     return 0

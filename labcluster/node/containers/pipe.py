@@ -10,7 +10,7 @@ _BLOCK = 64 * 1024
 
 
 class OutputReader:
-    """Hands what comes out of a descriptor to a callback until nobody is left who could write to it; then closes it."""
+    """Hands what comes out of a descriptor to a callback until it has no writer left; then closes it."""
 
     def __init__(self, descriptor: int, on_data: Callable[[bytes], object]) -> None:
         os.set_blocking(descriptor, False)
@@ -36,7 +36,7 @@ class OutputReader:
             self.close()
 
     def pause(self) -> None:
-        """Leave what comes where it is: when it is full, the program has to wait."""
+        """Read no more for now: when the pipe is full, the program has to wait."""
         if self.descriptor >= 0:
             self._loop.remove_reader(self.descriptor)
 

@@ -1,4 +1,4 @@
-"""The daemon's child processes: started on the namespace thread, awaited through pidfds, orphans reaped."""
+"""The daemon's child processes: started on the namespace thread, awaited through pidfds; and the reaper of orphans."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from labcluster.node.containers.syscalls import CLONE_NEWNET, CLONE_NEWPID
-from labcluster.node.sandboxes.netns import NamespaceThread, entered
+from labcluster.node.namespaces import CLONE_NEWNET, CLONE_NEWPID, NamespaceThread, entered
 
 
 @dataclass(frozen=True)
-class Streams:
+class Stdio:
     """The descriptors that become a child's standard streams."""
 
     stdin: int = subprocess.DEVNULL
@@ -54,8 +53,8 @@ class Child:
         self._popen.kill()
 
 
-def _give_up(starting: asyncio.Future[Child]) -> None:
-    """Nobody waits for this child any more."""
+def _kill(starting: asyncio.Future[Child]) -> None:
+    """End a child whose start was cancelled."""
     if not starting.exception():
         starting.result().kill()
 
@@ -63,7 +62,7 @@ def _give_up(starting: asyncio.Future[Child]) -> None:
 class Processes:
     """Starts children and, as PID 1, reaps the processes that become orphans.
 
-    Every child of the daemon has to be started here: the reaper takes what it does not know for an orphan.
+    Every child of the daemon has to be started here: the reaper takes all others for orphans.
     """
 
     def __init__(self, thread: NamespaceThread) -> None:
@@ -77,14 +76,14 @@ class Processes:
             asyncio.get_running_loop().add_signal_handler(signal.SIGCHLD, self.reap)
 
     def stop(self) -> None:
-        """Leave orphans alone again."""
+        """Reap no more."""
         if os.getpid() == 1:
             asyncio.get_running_loop().remove_signal_handler(signal.SIGCHLD)
 
     async def spawn(
         self,
         argv: Sequence[str],
-        streams: Streams,
+        stdio: Stdio,
         *,
         env: Mapping[str, str],
         network: int | None = None,
@@ -108,9 +107,9 @@ class Processes:
                 return subprocess.Popen(
                     argv,
                     env=env,
-                    stdin=streams.stdin,
-                    stdout=streams.stdout,
-                    stderr=streams.stderr,
+                    stdin=stdio.stdin,
+                    stdout=stdio.stdout,
+                    stderr=stdio.stderr,
                     pass_fds=pass_fds,
                     start_new_session=new_session,
                     umask=0o022,
@@ -121,7 +120,7 @@ class Processes:
         try:
             return await asyncio.shield(starting)
         except asyncio.CancelledError:
-            starting.add_done_callback(_give_up)
+            starting.add_done_callback(_kill)
             raise
 
     async def _start(self, start: Callable[[], subprocess.Popen[bytes]]) -> Child:
@@ -146,5 +145,5 @@ class Processes:
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)) is not None:
                 if ended.si_pid in self._known:
-                    return  # its pidfd tells; _forget comes back here
+                    return  # Child._reap takes it, and _forget comes back here
                 os.waitpid(ended.si_pid, os.WNOHANG)

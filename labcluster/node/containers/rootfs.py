@@ -12,11 +12,9 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
-from labcluster.node.containers.confined import open_without_links
-from labcluster.node.containers.process_namespace import ProcessNamespace
-from labcluster.node.containers.spec import ContainerSpec, Mount, StartError
-
-PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+from labcluster.node.containers.confined_paths import open_without_links
+from labcluster.node.containers.pid_namespace import PidNamespace
+from labcluster.node.spec import PATH, ContainerSpec, Mount, StartError
 
 _USR = ("bin", "sbin", "lib", "lib32", "lib64", "libx32", "libexec")
 _USR_SHARE = ("zoneinfo", "terminfo", "ca-certificates", "misc")
@@ -83,21 +81,21 @@ def _etc(spec: ContainerSpec, hostname: str) -> dict[str, str]:
     }
 
 
-def home_of(spec: ContainerSpec) -> str:
-    """The HOME of the container's user, as a container engine sets it from /etc/passwd."""
+def _home(spec: ContainerSpec) -> str:
+    """The HOME of the container's user, as a container runtime sets it from /etc/passwd."""
     if spec.uid == 0:
         return "/root"
     return spec.image.working_dir if spec.uid == spec.image.user else "/"
 
 
 def environment(spec: ContainerSpec, hostname: str) -> dict[str, str]:
-    """The environment of the container's processes: the spec's, over what an engine sets by itself."""
+    """The environment of the container's processes: the spec's, over what a container runtime sets by itself."""
     terminal = {"TERM": "xterm"} if spec.tty else {}
-    return {"PATH": PATH, "HOSTNAME": hostname, "HOME": home_of(spec), **terminal, **spec.image.env, **spec.env}
+    return {"PATH": PATH, "HOSTNAME": hostname, "HOME": _home(spec), **terminal, **spec.image.env, **spec.env}
 
 
 class RootFilesystem:
-    """What is where in one container."""
+    """The files, links and mounts of one container."""
 
     def __init__(self, spec: ContainerSpec, hostname: str) -> None:
         self._spec = spec
@@ -120,10 +118,10 @@ class RootFilesystem:
             raise StartError("failed to generate container spec: no command specified")
         program = self._spec.argv[0]
         path = environment(self._spec, self._hostname).get("PATH", PATH)
-        found = find_program(program, path, self._is_executable, self._spec.working_dir)
-        if found is None:
-            raise _not_started(missing(program))
-        if not found:
+        executable = find_program(program, path, self._is_executable, self._spec.working_dir)
+        if executable is None:
+            raise _not_started(missing_program(program))
+        if not executable:
             raise _not_started(f'exec: "{program}": permission denied')
 
     def _is_executable(self, path: str, depth: int = 0) -> bool | None:
@@ -144,24 +142,24 @@ class RootFilesystem:
             return None
         return os.access(source, os.X_OK)
 
-    def options(self, files: list[int], joined: ProcessNamespace | None = None) -> list[str]:
-        """The options for bwrap; the PID namespace is the one that is joined, or a new one.
+    def options(self, files: list[int], pid_namespace: PidNamespace | None = None) -> list[str]:
+        """The options for bwrap, which joins `pid_namespace` or makes a new one.
 
         Contents of files go into memory files; their descriptors and those of the mounts are added to `files`: they
         have to be inherited by bwrap and closed afterwards. Raises OSError.
         """
         spec = self._spec
-        if joined is not None:
-            out = joined.options
+        if pid_namespace is not None:
+            out = pid_namespace.options
         else:
             out = ["--unshare-user", "--unshare-pid", "--as-pid-1", "--uid", str(spec.uid), "--gid", str(spec.gid)]
         out += ["--unshare-uts", "--unshare-ipc", "--new-session", "--hostname", self._hostname]
-        out += ["--die-with-parent"]  # the program with its watcher, the watcher with the namespace thread
+        out += ["--die-with-parent"]  # the program with its monitor, the monitor with the namespace thread
         out += ["--cap-drop", "ALL"]
         if spec.uid == 0:
             for capability in (*_CAPABILITIES, *spec.capabilities):
                 out += ["--cap-add", f"CAP_{capability}"]
-        elif joined is not None:
+        elif pid_namespace is not None:
             out += ["--cap-add", "CAP_SETFCAP"]  # to become another user than root; gone with that (user_namespaces(7))
         for path in self._directories():
             out += ["--dir", path]
@@ -193,13 +191,13 @@ class RootFilesystem:
         mounted = ["/proc", "/dev", *self._links, *(m.target for m in (*self._system, *self._mounts))]
         wanted = [*_DIRECTORIES, *self._spec.image.directories, self._spec.working_dir]
         wanted += [os.path.dirname(path) for path in (*mounted, *self._files)]
-        found: set[str] = set()
+        directories: set[str] = set()
         for path in wanted:
-            while path not in found and path.strip("/"):
-                found.add(path)
+            while path not in directories and path.strip("/"):
+                directories.add(path)
                 path = os.path.dirname(path)
         covers = tuple(f"{target.rstrip('/')}/" for target in mounted)
-        return sorted(path for path in found if not f"{path}/".startswith(covers))
+        return sorted(path for path in directories if not f"{path}/".startswith(covers))
 
 
 def find_program(name: str, path: str, is_executable: Callable[[str], bool | None], working_dir: str) -> bool | None:
@@ -212,8 +210,8 @@ def find_program(name: str, path: str, is_executable: Callable[[str], bool | Non
     return False if False in results else None
 
 
-def missing(program: str) -> str:
-    """runc's words for a program that is not there."""
+def missing_program(program: str) -> str:
+    """runc's message for a program that is not there."""
     if "/" in program:
         return f'exec: "{program}": stat {program}: no such file or directory'
     return f'exec: "{program}": executable file not found in $PATH'

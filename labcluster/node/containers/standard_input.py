@@ -6,32 +6,32 @@ import asyncio
 import contextlib
 import os
 
-AHEAD = 1 << 20  # bytes that may wait for the program before its writer has to; who leaves meanwhile is seen to leave
+MAX_BUFFERED = 1 << 20  # bytes that the program has not read yet; with more, the writer has to wait
 _BLOCK = 64 * 1024
 
 
 class StandardInput:
-    """The end that is written to; owns the descriptor."""
+    """The writing end; owns the descriptor."""
 
     def __init__(self, descriptor: int, *, terminal: bool) -> None:
         os.set_blocking(descriptor, False)
         self._descriptor: int | None = descriptor
         self._terminal = terminal
         self._loop = asyncio.get_running_loop()
-        self._waiting = bytearray()
+        self._buffer = bytearray()
         self._ending = False
         self._room = asyncio.Event()
 
     async def write(self, data: bytes) -> None:
-        """Write what the program reads and keep what it does not read yet; wait while more than AHEAD is kept.
+        """Write what the program reads and buffer the rest; wait while more than MAX_BUFFERED is in the buffer.
 
         Dropped after the end, and when nobody reads any more.
         """
         if self._descriptor is None or self._ending:
             return
-        self._waiting += data
+        self._buffer += data
         self._flush()
-        while len(self._waiting) > AHEAD:
+        while len(self._buffer) > MAX_BUFFERED:
             self._room.clear()
             await self._room.wait()
 
@@ -40,8 +40,8 @@ class StandardInput:
         if self._descriptor is None:
             return
         try:
-            while self._waiting:
-                del self._waiting[: os.write(self._descriptor, bytes(self._waiting[:_BLOCK]))]
+            while self._buffer:
+                del self._buffer[: os.write(self._descriptor, bytes(self._buffer[:_BLOCK]))]
         except BlockingIOError:
             self._loop.add_writer(self._descriptor, self._flush)
         except OSError:
@@ -50,17 +50,17 @@ class StandardInput:
             self._loop.remove_writer(self._descriptor)
             if self._ending:
                 self._end()
-        if len(self._waiting) <= AHEAD:
+        if len(self._buffer) <= MAX_BUFFERED:
             self._room.set()
 
     def close(self) -> None:
-        """End the input once the program has read what waits (on a terminal: type Ctrl-D); may be called again."""
+        """End the input once the program has read the buffer (on a terminal: type Ctrl-D); may be called again."""
         self._ending = True
         self._flush()
 
     def abort(self) -> None:
         """End the input at once: the program has ended, or reads no more. May be called again."""
-        self._waiting.clear()
+        self._buffer.clear()
         self._room.set()
         self._end()
 

@@ -1,7 +1,7 @@
-"""The three streams of a container: into its log, and to and from everyone who is attached to it.
+"""The three streams of a container: into its log, and to and from the clients that are attached to it.
 
-Upstream: containerd's internal/cri/io/container_io.go. As there, who attaches gets what comes from then on, and a
-client that does not read makes the container wait.
+Upstream: containerd's internal/cri/io/container_io.go. As there, a client gets what comes after it has attached, and
+one that does not read makes the container wait.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from labcluster.api.pod_runtime import STDERR, STDOUT
 from labcluster.node.containers import terminal as pty
 from labcluster.node.containers.log import LogWriter
 from labcluster.node.containers.pipe import OutputPipe, OutputReader
-from labcluster.node.containers.process import Streams
-from labcluster.node.containers.spec import ContainerSpec
+from labcluster.node.containers.process import Stdio
 from labcluster.node.containers.standard_input import StandardInput
+from labcluster.node.spec import ContainerSpec
 
 _QUEUE = 16  # blocks of output that wait for a slow client; then the container has to wait
 
-# What runs first in the finished sandbox and becomes the program. It says on its output that it begins: bubblewrap
-# tells when it begins itself, and not when all is set up. A terminal can be made only then, in the container's own
-# /dev/pts; the shell reads where it is, and opening it makes it the one that controls the program.
-_BEGIN = ("/bin/sh", "-c", 'echo; exec "$@"', "sh")
-_BEGIN_ON_TERMINAL = ("/bin/sh", "-c", 'echo; read -r terminal; exec "$@" <>"$terminal" >&0 2>&1', "sh")
+# What runs first in the container and executes the program. An empty line on its output says that the container is set
+# up: bubblewrap tells only when it begins to do that. A terminal can be opened only then, in the container's own
+# /dev/pts; the shell reads its path, and by opening it makes it the program's controlling terminal.
+_WRAPPER = ("/bin/sh", "-c", 'echo; exec "$@"', "sh")
+_WRAPPER_ON_TERMINAL = ("/bin/sh", "-c", 'echo; read -r terminal; exec "$@" <>"$terminal" >&0 2>&1', "sh")
 
 
 class ContainerStreams:
@@ -34,7 +34,7 @@ class ContainerStreams:
 
     def __init__(self, spec: ContainerSpec, log: LogWriter) -> None:
         """Make the pipes. Raises OSError."""
-        self.begin = _BEGIN_ON_TERMINAL if spec.tty else _BEGIN
+        self.wrapper = _WRAPPER_ON_TERMINAL if spec.tty else _WRAPPER
         self.stdin_once = spec.stdin_once and not spec.tty
         self.stdin: StandardInput | None = None
         self.started: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -44,31 +44,31 @@ class ContainerStreams:
         self._slow: set[Attachment] = set()
         self._ended = False
         self._terminal: OutputReader | None = None
-        self._stdout = OutputPipe(self._from_stdout)
-        self._stderr = OutputPipe(lambda data: self._told(STDERR, data))
+        self._stdout = OutputPipe(self._on_stdout)
+        self._stderr = OutputPipe(lambda data: self._on_output(STDERR, data))
         self._readers: list[OutputReader] = [self._stdout, self._stderr]
         self._stdin = self._stdin_writer = subprocess.DEVNULL
         if spec.stdin or spec.tty:
             self._stdin, self._stdin_writer = os.pipe2(os.O_CLOEXEC)
 
     @property
-    def child(self) -> Streams:
-        """What the child gets."""
-        return Streams(self._stdin, self._stdout.writer, self._stderr.writer)
+    def for_child(self) -> Stdio:
+        """The child's ends of the pipes."""
+        return Stdio(self._stdin, self._stdout.writer, self._stderr.writer)
 
     def start(self) -> None:
-        """The child has its ends: let go of them here, and begin to read."""
+        """The child has its ends: close them here, and begin to read."""
         self._close_stdin_of_child()
         self._stdout.start()
         self._stderr.start()
         if self._spec.stdin and not self._spec.tty:
             self.stdin, self._stdin_writer = StandardInput(self._stdin_writer, terminal=False), -1
 
-    def give_terminal(self, pid: int) -> None:
-        """Make the terminal of a container that has started and wants one. Raises OSError."""
+    def open_terminal(self, pid: int) -> None:
+        """Open the terminal of a container that has started with `tty`. Raises OSError."""
         if not self._spec.tty:
             return
-        self._terminal = OutputReader(pty.open_master(pid), lambda data: self._told(STDOUT, data))
+        self._terminal = OutputReader(pty.open_master(pid), lambda data: self._on_output(STDOUT, data))
         self._readers.append(self._terminal)
         if self._spec.stdin:
             self.stdin = StandardInput(os.dup(self._terminal.descriptor), terminal=True)
@@ -78,45 +78,45 @@ class ContainerStreams:
         self._stdin_writer = -1
         self._terminal.start()
 
-    def _from_stdout(self, data: bytes) -> None:
+    def _on_stdout(self, data: bytes) -> None:
         if not self.started.done():
             self.started.set_result(None)
-            data = data[1:]  # the empty line with which it says so
+            data = data[1:]  # the wrapper's empty line
         if data:
-            self._told(STDOUT, data)
+            self._on_output(STDOUT, data)
 
-    def _told(self, channel: int, data: bytes) -> None:
+    def _on_output(self, channel: int, data: bytes) -> None:
         self._log.write("stdout" if channel == STDOUT else "stderr", data)
-        for one in self._attached:
-            one.tell(channel, data)
-            if one.is_slow:
-                self._slow.add(one)
+        for client in self._attached:
+            client.put(channel, data)
+            if client.is_slow:
+                self._slow.add(client)
         if self._slow and not self._ended:
             for reader in self._readers:
                 reader.pause()
 
     def attach(self, *, stdin: bool) -> Attachment:
-        """Take part from now on; the container's input is written to only with `stdin`."""
-        one = Attachment(self, self.stdin if stdin else None)
+        """Attach a client; it may write to the container's input only with `stdin`."""
+        client = Attachment(self, self.stdin if stdin else None)
         if self._ended:
-            one.end()
+            client.end()
         else:
-            self._attached.add(one)
-        return one
+            self._attached.add(client)
+        return client
 
-    def keeps_up(self, one: Attachment) -> None:
+    def caught_up(self, client: Attachment) -> None:
         """A client has read what it was slow to read, or has left."""
-        if one in self._slow:
-            self._slow.remove(one)
+        if client in self._slow:
+            self._slow.remove(client)
             if not self._slow:
                 for reader in self._readers:
                     reader.resume()
 
-    def detach(self, one: Attachment) -> None:
+    def detach(self, client: Attachment) -> None:
         """Forget a client; may be called again."""
-        self._attached.discard(one)
-        self.keeps_up(one)
-        one.end()
+        self._attached.discard(client)
+        self.caught_up(client)
+        client.end()
 
     def resize(self, columns: int, rows: int) -> None:
         """Set the terminal's size, if there is one."""
@@ -132,8 +132,8 @@ class ContainerStreams:
             await reader.drained()
         self.close()
 
-    async def complaints(self) -> None:
-        """Wait until all is read that a child which failed said on its standard error."""
+    async def stderr_drained(self) -> None:
+        """Wait until the standard error of a child which failed is read."""
         await self._stderr.drained()
 
     def close(self) -> None:
@@ -147,8 +147,8 @@ class ContainerStreams:
             self._stdin_writer = -1
         if self.stdin is not None:
             self.stdin.abort()
-        for one in tuple(self._attached):
-            self.detach(one)
+        for client in tuple(self._attached):
+            self.detach(client)
         self._log.close()
 
     def _close_stdin_of_child(self) -> None:
@@ -158,20 +158,20 @@ class ContainerStreams:
 
 
 class Attachment:
-    """One client's part in the streams of a container; implements podruntime.StreamSession."""
+    """One client that is attached to the streams of a container; implements api.pod_runtime.StreamSession."""
 
     def __init__(self, streams: ContainerStreams, stdin: StandardInput | None) -> None:
         self._streams = streams
         self._stdin = stdin
         self._queue: asyncio.Queue[tuple[int, bytes] | None] = asyncio.Queue()
 
-    def tell(self, channel: int, data: bytes) -> None:
-        """Take output of the container."""
+    def put(self, channel: int, data: bytes) -> None:
+        """Queue output of the container for the client."""
         self._queue.put_nowait((channel, data))
 
     @property
     def is_slow(self) -> bool:
-        """Whether too much waits for the client."""
+        """Whether the client's queue is full."""
         return self._queue.qsize() >= _QUEUE
 
     def end(self) -> None:
@@ -179,7 +179,7 @@ class Attachment:
         self._queue.put_nowait(None)
 
     async def write_stdin(self, data: bytes) -> None:
-        """Write to the container's input, little faster than it reads; dropped where there is none (any more)."""
+        """Write to the container's input; waits when it does not read, and drops what it can no longer read."""
         if self._stdin is not None:
             await self._stdin.write(data)
 
@@ -200,15 +200,15 @@ class Attachment:
         """Chunks of output until the container has ended or the client is detached; for one reader."""
         while (item := await self._queue.get()) is not None:
             if self._queue.qsize() < _QUEUE // 2:
-                self._streams.keeps_up(self)
+                self._streams.caught_up(self)
             yield item
 
     async def wait(self) -> int:
-        """Always 0: how the container ended is told by the pod's status (kubelet's ServeAttach)."""
+        """Always 0: the exit code is in the pod's status (kubelet's ServeAttach)."""
         return 0
 
     async def close(self) -> None:
-        """The client has gone: its input ends, the container runs on."""
+        """The client has disconnected: its input ends, the container runs on."""
         with contextlib.suppress(OSError):
             await self.close_stdin()
         self._streams.detach(self)

@@ -1,4 +1,4 @@
-"""Pseudoterminals of a container's own /dev/pts, seen from the master's side (pty(7), ioctl_tty(2))."""
+"""Pseudoterminals of a container's own /dev/pts, from the master's side (pty(7), ioctl_tty(2))."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import os
 import struct
 import termios
 
-from labcluster.node.containers.confined import open_in_process
-from labcluster.node.containers.syscalls import TIOCGPTN, TIOCGPTPEER, TIOCSPTLCK
+from labcluster.node.containers.confined_paths import open_in_process
+
+_TIOCSPTLCK = 0x40045431  # ioctl on a master: lock (1) or unlock (0) its slave
+_TIOCGPTN = 0x80045430  # ioctl on a master: the number of its slave in /dev/pts
+_TIOCGPTPEER = 0x5441  # ioctl on a master: a descriptor of its slave, without a path (Linux >= 4.13)
 
 _FLAGS = os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -22,7 +25,7 @@ def open_master(pid: int) -> int:
     finally:
         os.close(directory)
     try:
-        fcntl.ioctl(master, TIOCSPTLCK, struct.pack("i", 0))
+        fcntl.ioctl(master, _TIOCSPTLCK, struct.pack("i", 0))
     except OSError:
         os.close(master)
         raise
@@ -30,13 +33,13 @@ def open_master(pid: int) -> int:
 
 
 def open_slave(master: int) -> int:
-    """A descriptor of the side that the program gets. Raises OSError."""
-    return fcntl.ioctl(master, TIOCGPTPEER, _FLAGS)
+    """A descriptor of the slave, the side that the program gets. Raises OSError."""
+    return fcntl.ioctl(master, _TIOCGPTPEER, _FLAGS)
 
 
 def path_of_slave(master: int) -> str:
-    """Where the container finds that side. Raises OSError."""
-    (number,) = struct.unpack("I", fcntl.ioctl(master, TIOCGPTN, bytes(4)))
+    """The path of the slave in the container. Raises OSError."""
+    (number,) = struct.unpack("I", fcntl.ioctl(master, _TIOCGPTN, bytes(4)))
     return f"/dev/pts/{number}"
 
 

@@ -1,1 +1,1 @@
-"""The images that pods can use, and how a container gets its own."""
+"""The images that pods can use: a table of programs, and their "pull"."""

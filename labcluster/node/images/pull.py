@@ -1,4 +1,4 @@
-"""Having a container's image, with the kubelet's events, reasons and back-off (pkg/kubelet/images/image_manager.go).
+"""Pulling a container's image, with the kubelet's events, reasons and back-off (pkg/kubelet/images/image_manager.go).
 
 Images are local programs, so a "pull" takes no time: it finds the image or it does not.
 """
@@ -9,14 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from labcluster.api.objects import JSON
-from labcluster.node.containers.spec import Image
+from labcluster.node.backoff import Backoff
 from labcluster.node.images.image_table import ImageError, InvalidImageName
-from labcluster.node.pods.backoff import Backoff
+from labcluster.node.spec import Image
 
-# (type, reason, message) of an event about the container.
-Event = Callable[[str, str, str], None]
+# Records an event about the container: (type, reason, message).
+RecordEvent = Callable[[str, str, str], None]
 
-SECONDS_UNTIL_BACKOFF_SHOWS = 1.0  # between ErrImagePull and ImagePullBackOff: about one sync of the kubelet
+ERR_IMAGE_PULL_SECONDS = 1.0  # until ErrImagePull becomes ImagePullBackOff: about one sync of the kubelet
 
 
 @dataclass
@@ -29,14 +29,14 @@ class ImageWait(Exception):
 
 
 class ImagePuller:
-    """Finds images for containers; remembers failures by pod and image."""
+    """Resolves the images of containers; remembers failures by pod and image, for the back-off."""
 
     def __init__(self, resolve: Callable[[str], Image], backoff: Backoff | None = None) -> None:
         self._resolve = resolve
         self._backoff = backoff or Backoff()
         self._failed_at: dict[str, tuple[float, str]] = {}
 
-    def ensure(self, pod_uid: str, container: JSON, event: Event) -> Image:
+    def ensure(self, pod_uid: str, container: JSON, event: RecordEvent) -> Image:
         """The image of the container. Raises ImageWait."""
         name, policy = container["image"], container.get("imagePullPolicy") or "IfNotPresent"
         try:
@@ -67,13 +67,13 @@ class ImagePuller:
             now = self._backoff.now()
             self._backoff.next(key, now)
             self._failed_at[key] = (now, problem)
-            raise ImageWait("ErrImagePull", problem, SECONDS_UNTIL_BACKOFF_SHOWS)
+            raise ImageWait("ErrImagePull", problem, ERR_IMAGE_PULL_SECONDS)
         self._failed_at.pop(key, None)
         event("Normal", "Pulled", f'Successfully pulled image "{name}" in 1ms (1ms including waiting).')
         return image
 
     def forget(self, pod_uid: str) -> None:
-        """Drop what is remembered of a pod that is gone."""
+        """Forget the failures of a pod that is gone."""
         for key in [k for k in self._failed_at if k.startswith(f"{pod_uid}_")]:
             del self._failed_at[key]
             self._backoff.forget(key)

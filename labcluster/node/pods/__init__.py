@@ -1,1 +1,1 @@
-"""The life of a pod on its node: its containers, probes, volumes and status."""
+"""The kubelet's work for a pod: its containers, probes, hooks, volumes and status."""

@@ -7,15 +7,11 @@ import math
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from labcluster.api.objects import JSON, annotations_of, labels_of, name_of, namespace_of, uid_of
 from labcluster.api.quantities import parse
-from labcluster.api.resources import CONFIG_MAPS, SECRETS, SERVICES
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Registry
+from labcluster.api.resources import CONFIG_MAPS, SECRETS, SERVICES, Resource
+from labcluster.storage.registry import Registry
 
 _REFERENCE = re.compile(r"\$(\$|\([^()]*\))?")
 _SUBSCRIPT = re.compile(r"^metadata\.(labels|annotations)\['(.+)'\]$")
@@ -38,16 +34,14 @@ class Placement:
 def expand(text: str, lookup: Callable[[str], str | None]) -> str:
     """Replace $(NAME) by its value and $$ by $; a name that is not known stays as it is written."""
 
-    def one(match: re.Match[str]) -> str:
-        what = match.group(1)
-        if what == "$":
+    def replacement(match: re.Match[str]) -> str:
+        reference = match.group(1)
+        if reference in ("$", None):
             return "$"
-        if what is None:
-            return "$"
-        value = lookup(what[1:-1])
+        value = lookup(reference[1:-1])
         return match.group(0) if value is None else value
 
-    return _REFERENCE.sub(one, text)
+    return _REFERENCE.sub(replacement, text)
 
 
 def field_value(pod: JSON, path: str, placement: Placement) -> str:
@@ -82,12 +76,12 @@ def _format_map(values: Mapping[str, str]) -> str:
 
 def resource_value(pod: JSON, reference: JSON, container: JSON, placement: Placement) -> str:
     """What a resourceFieldRef yields, rounded up to the divisor. Raises ConfigError."""
-    wanted = reference.get("containerName")
-    if wanted:
-        every = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
-        named = [c for c in every if c["name"] == wanted]
+    name = reference.get("containerName")
+    if name:
+        containers = [*(pod["spec"].get("initContainers") or ()), *pod["spec"]["containers"]]
+        named = [c for c in containers if c["name"] == name]
         if not named:
-            raise ConfigError(f'unable to find resource container "{wanted}"')
+            raise ConfigError(f'unable to find resource container "{name}"')
         container = named[0]
     kind, _, resource = str(reference["resource"]).partition(".")
     if kind not in ("limits", "requests"):
@@ -135,24 +129,24 @@ def _protocol(port: JSON) -> str:
 
 
 def make_environment(registry: Registry, pod: JSON, container: JSON, placement: Placement) -> dict[str, str]:
-    """The variables of a container beyond its image's. Raises ConfigError when a reference leads nowhere."""
+    """The variables of a container beyond its image's. Raises ConfigError when what a reference names is missing."""
     namespace = namespace_of(pod)
     services = service_variables(registry, namespace, links=pod["spec"].get("enableServiceLinks", True))
-    made: dict[str, str] = {}
+    variables: dict[str, str] = {}
     for source in container.get("envFrom") or ():
-        made.update(_from_source(registry, namespace, source))
+        variables.update(_env_from(registry, namespace, source))
 
     def lookup(name: str) -> str | None:
-        return made.get(name, services.get(name))
+        return variables.get(name, services.get(name))
 
     for variable in container.get("env") or ():
         if variable.get("valueFrom"):
-            value = _referenced(registry, pod, container, variable["valueFrom"], placement)
+            value = _value_from(registry, pod, container, variable["valueFrom"], placement)
             if value is not None:
-                made[variable["name"]] = value
+                variables[variable["name"]] = value
         else:
-            made[variable["name"]] = expand(str(variable.get("value") or ""), lookup)
-    return {**services, **made}
+            variables[variable["name"]] = expand(str(variable.get("value") or ""), lookup)
+    return {**services, **variables}
 
 
 def command_line(
@@ -177,8 +171,8 @@ def data_of(resource: Resource, obj: JSON) -> dict[str, bytes]:
     return texts | {k: base64.b64decode(v) for k, v in (obj.get("binaryData") or {}).items()}
 
 
-def _from_source(registry: Registry, namespace: str, source: JSON) -> dict[str, str]:
-    resource, what, reference = (
+def _env_from(registry: Registry, namespace: str, source: JSON) -> dict[str, str]:
+    resource, kind, reference = (
         (CONFIG_MAPS, "configmap", source["configMapRef"])
         if source.get("configMapRef")
         else (SECRETS, "secret", source["secretRef"])
@@ -187,12 +181,12 @@ def _from_source(registry: Registry, namespace: str, source: JSON) -> dict[str, 
     if obj is None:
         if reference.get("optional"):
             return {}
-        raise ConfigError(f'{what} "{reference["name"]}" not found')
+        raise ConfigError(f'{kind} "{reference["name"]}" not found')
     prefix = source.get("prefix") or ""
     return {prefix + k: v.decode(errors="replace") for k, v in data_of(resource, obj).items()}
 
 
-def _referenced(registry: Registry, pod: JSON, container: JSON, source: JSON, placement: Placement) -> str | None:
+def _value_from(registry: Registry, pod: JSON, container: JSON, source: JSON, placement: Placement) -> str | None:
     """The value of one valueFrom; None when it is optional and missing."""
     if source.get("fieldRef"):
         return field_value(pod, source["fieldRef"]["fieldPath"], placement)

@@ -76,7 +76,7 @@ def resolv_conf(pod: JSON) -> str:
         servers = [str(settings.DNS_SERVICE_IP)]
         options = {"ndots": "5"}
     elif policy == "Default":
-        servers = [str(settings.CONTROL_PLANE.address)]  # what the nodes themselves ask
+        servers = [str(settings.CONTROL_PLANE.address)]  # the nodes' own name server
     config = spec.get("dnsConfig") or {}
     servers = list(dict.fromkeys([*servers, *(config.get("nameservers") or ())]))[:MAX_NAMESERVERS]
     searches = list(dict.fromkeys([*searches, *(config.get("searches") or ())]))

@@ -1,4 +1,4 @@
-"""A GET as probes and lifecycle hooks make it: straight to an address, one request, the body's beginning only."""
+"""HTTP GET and TCP connect as probes and lifecycle hooks make them: one request, the beginning of the body only."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Request:
 
 
 class ConnectError(Exception):
-    """No answer; the text is what Go's net package says."""
+    """No connection or no response; the text is that of Go's net package."""
 
 
 async def connect(host: str, port: int, context: ssl.SSLContext | None = None) -> asyncio.StreamWriter:

@@ -27,7 +27,7 @@ SUCCESS, FAILURE, UNKNOWN = "success", "failure", "unknown"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What one attempt found: SUCCESS, FAILURE or (the probe itself failed) UNKNOWN, and its text."""
+    """The result of one attempt: SUCCESS, FAILURE or (the probe itself failed) UNKNOWN, and its text."""
 
     result: str
     text: str = ""

@@ -1,4 +1,4 @@
-"""Files made from objects: what configMap, secret, downwardAPI and projected volumes contain, and how it is swapped.
+"""Files made from objects: what configMap, secret, downwardAPI and projected volumes contain, and its atomic update.
 
 Sources: pkg/volume/{configmap,secret,downwardapi,projected}, pkg/volume/util/atomic_writer.go.
 """
@@ -10,16 +10,12 @@ import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from labcluster.api.generated_names import random_suffix
 from labcluster.api.objects import JSON, namespace_of
-from labcluster.api.random_names import random_suffix
-from labcluster.api.resources import CONFIG_MAPS, SECRETS
+from labcluster.api.resources import CONFIG_MAPS, SECRETS, Resource
 from labcluster.node.pods.environment import ConfigError, Placement, data_of, field_value, resource_value
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 Files = dict[str, tuple[bytes, int]]  # relative path -> content and mode
 # Makes a token: (pod, audience, seconds it is valid) -> the signed token.
@@ -36,7 +32,7 @@ class VolumeError(Exception):
 
 
 class Projector:
-    """Computes the files of one pod's object-backed volumes, and keeps its tokens until they need renewal."""
+    """Computes the files of one pod's object-backed volumes, and caches its tokens until they need renewal."""
 
     def __init__(self, registry: Registry, tokens: TokenSource | None) -> None:
         self._registry = registry
@@ -90,7 +86,7 @@ class Projector:
             if item["key"] not in data:
                 if optional:
                     continue
-                raise VolumeError(f"references non-existent {_WORDS[resource]} key: {item['key']}")
+                raise VolumeError(f"references non-existent {_KEY_KINDS[resource]} key: {item['key']}")
             files[_relative(item["path"])] = (data[item["key"]], mode if item.get("mode") is None else item["mode"])
         return files
 
@@ -118,11 +114,11 @@ class Projector:
         return token
 
 
-_WORDS = {CONFIG_MAPS: "config", SECRETS: "secret"}
+_KEY_KINDS = {CONFIG_MAPS: "config", SECRETS: "secret"}  # in the kubelet's messages
 
 
 def _relative(path: str) -> str:
-    """A path of an item, checked once more although validation refuses what would lead outside."""
+    """The path of an item, checked again although validation refuses paths that lead outside."""
     if path.startswith("/") or ".." in Path(path).parts:
         raise VolumeError(f"invalid path: {path}")
     return path
@@ -164,5 +160,5 @@ def write_atomically(directory: Path, files: Files) -> bool:
 
 
 def _content(directory: Path) -> Files:
-    found = (p for p in directory.rglob("*") if p.is_file())
-    return {str(p.relative_to(directory)): (p.read_bytes(), p.stat().st_mode & 0o7777) for p in found}
+    paths = (p for p in directory.rglob("*") if p.is_file())
+    return {str(p.relative_to(directory)): (p.read_bytes(), p.stat().st_mode & 0o7777) for p in paths}

@@ -31,7 +31,7 @@ class ContainerState:
     image: str
     init: bool = False
     sidecar: bool = False  # an init container with restartPolicy Always
-    ephemeral: bool = False  # added to a pod that runs, for a look inside: it counts for nothing
+    ephemeral: bool = False  # added to a running pod to debug it: phase and conditions ignore it
     state: JSON = field(default_factory=dict)
     last_state: JSON = field(default_factory=dict)
     restart_count: int = 0
@@ -48,32 +48,32 @@ class ContainerState:
     @property
     def terminated(self) -> JSON | None:
         """How its newest instance ended: of the state, or of the last one while it waits to be started again."""
-        found = self.state.get("terminated")
-        if found is None and "waiting" in self.state:
-            found = self.last_state.get("terminated")
-        return found
+        terminated = self.state.get("terminated")
+        if terminated is None and "waiting" in self.state:
+            terminated = self.last_state.get("terminated")
+        return terminated
 
     @property
     def completed(self) -> bool:
         """Whether it has ended with exit code 0."""
         return self.terminated is not None and self.terminated["exitCode"] == 0
 
-    def wait(self, reason: str, message: str = "") -> None:
-        """Make it wait; how it ended before becomes the last state."""
+    def set_waiting(self, reason: str, message: str = "") -> None:
+        """Set the state to waiting; if it was terminated, that becomes the last state."""
         if "terminated" in self.state:
             self.last_state = {"terminated": self.state["terminated"]}
         self.state = {"waiting": {"reason": reason, **({"message": message} if message else {})}}
         self.ready = self.started = False
 
-    def run(self, container_id: str, started_at: str) -> None:
-        """Note that an instance has been started."""
+    def set_running(self, container_id: str, started_at: str) -> None:
+        """Set the state to running."""
         if "terminated" in self.state:
             self.last_state = {"terminated": self.state["terminated"]}
         self.container_id = container_id
         self.state = {"running": {"startedAt": started_at}}
 
-    def end(self, exit_code: int, reason: str, finished_at: str, message: str = "") -> None:
-        """Note that the instance has ended."""
+    def set_terminated(self, exit_code: int, reason: str, finished_at: str, message: str = "") -> None:
+        """Set the state to terminated."""
         began = (self.state.get("running") or {}).get("startedAt") or finished_at
         ended: JSON = {"exitCode": exit_code, "reason": reason}
         if message:
@@ -113,7 +113,7 @@ class ContainerState:
 
 
 def initial_states(pod: JSON) -> dict[str, ContainerState]:
-    """The states of the pod's containers when a node takes it up; what its status says to be running is lost."""
+    """The states of the pod's containers when its worker starts; those that ran before, by its status, are lost."""
     status = pod.get("status") or {}
     known = {entry["name"]: entry for _, key in CONTAINER_LISTS for entry in status.get(key) or ()}
     states = {}
@@ -123,13 +123,13 @@ def initial_states(pod: JSON) -> dict[str, ContainerState]:
             if container["name"] in known:
                 state = restored(known[container["name"]], state)
                 if state.running:
-                    state.end(LOST, "Error", now(), "The node was stopped while the container ran.")
+                    state.set_terminated(LOST, "Error", now(), "The node was stopped while the container ran.")
             states[state.name] = state
     return states
 
 
 def add_ephemeral_states(pod: JSON, states: dict[str, ContainerState]) -> None:
-    """Add the states of the ephemeral containers that have come to a pod."""
+    """Add the states of ephemeral containers that are new in the pod."""
     for container in pod["spec"].get("ephemeralContainers") or ():
         if container["name"] not in states:
             states[container["name"]] = _new_state(pod, container, "ephemeralContainers")
@@ -143,7 +143,7 @@ def _new_state(pod: JSON, container: JSON, kind: str) -> ContainerState:
         sidecar=kind == "initContainers" and container.get("restartPolicy") == "Always",
         ephemeral=kind == "ephemeralContainers",
     )
-    state.wait("PodInitializing" if pod["spec"].get("initContainers") else "ContainerCreating")
+    state.set_waiting("PodInitializing" if pod["spec"].get("initContainers") else "ContainerCreating")
     return state
 
 
@@ -237,9 +237,9 @@ def pod_status(
     status["startTime"] = old.get("startTime") or start_time
     for kind, statuses in CONTAINER_LISTS:
         # An ephemeral container that has just been added is not known here yet.
-        found = [states[c["name"]].status(c) for c in spec.get(kind) or () if c["name"] in states]
-        if found:
-            status[statuses] = found
+        entries = [states[c["name"]].status(c) for c in spec.get(kind) or () if c["name"] in states]
+        if entries:
+            status[statuses] = entries
     for foreign in ("qosClass", "nominatedNodeName", "resize", "resourceClaimStatuses"):
         if foreign in old:
             status[foreign] = old[foreign]
@@ -298,13 +298,12 @@ def _ready(pod: JSON, containers_ready: JSON) -> JSON:
     if containers_ready["status"] != "True":
         return {**containers_ready, "type": "Ready"}
     problems = []
-    for gate in pod["spec"].get("readinessGates") or ():
-        kind = gate["conditionType"]
-        found = condition(pod, kind)
-        if found is None:
+    for kind in (gate["conditionType"] for gate in pod["spec"].get("readinessGates") or ()):
+        gate = condition(pod, kind)
+        if gate is None:
             problems.append(f'corresponding condition of pod readiness gate "{kind}" does not exist.')
         elif not is_condition_true(pod, kind):
-            problems.append(f'the status of pod readiness gate "{kind}" is not "True", but {found["status"]}')
+            problems.append(f'the status of pod readiness gate "{kind}" is not "True", but {gate["status"]}')
     if problems:
         return _condition("Ready", False, "ReadinessGatesNotReady", ", ".join(problems))
     return _condition("Ready", True)

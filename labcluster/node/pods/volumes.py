@@ -1,7 +1,7 @@
-"""The volumes of a pod on its node: directories that are made ready, kept up to date, and bound into containers.
+"""The volumes of a pod on its node: directories that are set up, kept up to date, and bind-mounted into containers.
 
 A volume is a directory of the node (or a file, for hostPath), under the path that the kubelet gives it
-(`pods/<uid>/volumes/<plugin>/<name>`). Nothing is mounted here: the sandbox binds the directories. Paths of the
+(`pods/<uid>/volumes/<plugin>/<name>`). Nothing is mounted here: that is for bubblewrap. Paths of the
 node (hostPath, the data behind local PersistentVolumes) lie below a directory of the lab that stands for
 the node's root, never in the real file system.
 
@@ -17,17 +17,14 @@ import shutil
 import stat
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
 
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, uid_of
-from labcluster.api.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, SECRETS
-from labcluster.node.containers.confined import open_confined, open_without_links, opened, path_of
+from labcluster.api.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, SECRETS, Resource
+from labcluster.node.containers.confined_paths import open_confined, open_without_links, opened, path_of
 from labcluster.node.pods.environment import ConfigError, Placement, expand
 from labcluster.node.pods.projected_files import Projector, TokenSource, VolumeError, write_atomically
-
-if TYPE_CHECKING:
-    from labcluster.api.resources import Resource
-    from labcluster.storage.registry import Registry
+from labcluster.node.spec import Mount
+from labcluster.storage.registry import Registry
 
 _OBJECT_BACKED = ("configMap", "secret", "downwardAPI", "projected")
 _PLUGINS = {
@@ -40,14 +37,6 @@ _PLUGINS = {
 _CHECKS = {"Directory": stat.S_ISDIR, "File": stat.S_ISREG, "Socket": stat.S_ISSOCK}
 _NOUNS = {"Directory": "a directory", "File": "a file", "Socket": "a socket file"}
 PROVISIONED_BY = "pv.kubernetes.io/provisioned-by"
-
-
-class Binding(NamedTuple):
-    """A directory or file of the node at a path of the container."""
-
-    source: Path
-    target: str
-    read_only: bool
 
 
 class PodVolumes:
@@ -87,40 +76,40 @@ class PodVolumes:
         """Seconds until refresh must be called to renew a token; None when there is none."""
         return self._projector.seconds_to_renewal()
 
-    def bindings(self, container: JSON, env: Mapping[str, str]) -> list[Binding]:
-        """What to bind into a container. Raises ConfigError for a volume or a subPath that leads outside."""
-        found = []
+    def mounts(self, container: JSON, env: Mapping[str, str]) -> list[Mount]:
+        """The mounts of a container. Raises ConfigError for a volume or a subPath that leads outside."""
+        mounts = []
         for mount in container.get("volumeMounts") or ():
-            path = self._inside(mount["name"])
-            below = mount.get("subPath") or ""
+            path = self._resolved_path(mount["name"])
+            sub_path = mount.get("subPath") or ""
             if mount.get("subPathExpr"):
-                below = expand(mount["subPathExpr"], env.get)
-            if below:
-                path = _below(path, below, mount["name"])
+                sub_path = expand(mount["subPathExpr"], env.get)
+            if sub_path:
+                path = _sub_path(path, sub_path, mount["name"])
             read_only = bool(mount.get("readOnly")) or mount["name"] in self._read_only
-            found.append(Binding(path, mount["mountPath"], read_only))
-        return found
+            mounts.append(Mount(path, mount["mountPath"], read_only))
+        return mounts
 
-    def _inside(self, name: str) -> Path:
-        """The volume's path without links. It is looked at for every start of a container: another pod that has the
+    def _resolved_path(self, name: str) -> Path:
+        """The volume's path without links. It is resolved for every start of a container: another pod that has the
         directory above it as a hostPath may have put a link in its place since."""
         path = self._paths[name]
         root = self._directory if path.is_relative_to(self._directory) else self._root
         try:
             with opened(root) as descriptor:
-                found = open_confined(descriptor, str(path.relative_to(root)))
+                volume = open_confined(descriptor, str(path.relative_to(root)))
         except OSError as error:
             raise ConfigError(f'failed to find volume "{name}": {error.strerror}: {path}') from error
-        return _closed(found)
+        return _path_and_close(volume)
 
     def _set_up(self, pod: JSON, volume: JSON, placement: Placement) -> Path:
         source = _source_of(volume)
         if source == "persistentVolumeClaim":
-            return self._claimed(pod, volume["persistentVolumeClaim"]["claimName"], None)
+            return self._claim_path(pod, volume["persistentVolumeClaim"]["claimName"], None)
         if source == "ephemeral":
-            return self._claimed(pod, f"{name_of(pod)}-{volume['name']}", uid_of(pod))
+            return self._claim_path(pod, f"{name_of(pod)}-{volume['name']}", uid_of(pod))
         if source == "hostPath":
-            return host_path(self._root, volume["hostPath"]["path"], volume["hostPath"].get("type") or "")
+            return _host_path(self._root, volume["hostPath"]["path"], volume["hostPath"].get("type") or "")
         if source not in _PLUGINS:
             raise VolumeError(f"the embedded cluster does not serve volumes of type {source}")
         path = self._directory / _PLUGINS[source] / str(volume["name"])
@@ -131,7 +120,7 @@ class PodVolumes:
             path.chmod(0o777)
         return path
 
-    def _claimed(self, pod: JSON, name: str, owner: str | None) -> Path:
+    def _claim_path(self, pod: JSON, name: str, owner: str | None) -> Path:
         """The directory behind a claim (desired_state_of_world_populator.go, getPVCExtractPV)."""
         claim = self._registry.find(PERSISTENT_VOLUME_CLAIMS, namespace_of(pod), name)
         if claim is None:
@@ -148,32 +137,32 @@ class PodVolumes:
             raise VolumeError(f'persistentvolume "{volume_name}" not found')
         if (volume["spec"].get("claimRef") or {}).get("uid") != uid_of(claim):
             raise VolumeError(f"PV {volume_name} is not bound to the claim {namespace_of(pod)}/{name}")
-        return persistent_path(self._root, volume)
+        return _persistent_volume_path(self._root, volume)
 
 
-def persistent_path(root: Path, volume: JSON) -> Path:
+def _persistent_volume_path(root: Path, volume: JSON) -> Path:
     """The directory of a PersistentVolume on a node. Raises VolumeError for a kind that is not served."""
     spec = volume["spec"]
     # The provisioner that wrote the PersistentVolume cannot make directories on a node: that is done here.
-    made = PROVISIONED_BY in (volume["metadata"].get("annotations") or {})
+    provisioned = PROVISIONED_BY in (volume["metadata"].get("annotations") or {})
     if spec.get("hostPath"):
         kind = spec["hostPath"].get("type") or ""
-        return host_path(root, spec["hostPath"]["path"], "DirectoryOrCreate" if made else kind)
+        return _host_path(root, spec["hostPath"]["path"], "DirectoryOrCreate" if provisioned else kind)
     if spec.get("local"):
-        return host_path(root, spec["local"]["path"], "DirectoryOrCreate" if made else "Directory")
+        return _host_path(root, spec["local"]["path"], "DirectoryOrCreate" if provisioned else "Directory")
     kinds = [k for k in spec if isinstance(spec[k], dict) and k not in ("capacity", "claimRef", "nodeAffinity")]
     raise VolumeError(f"the embedded cluster does not serve PersistentVolumes of type {', '.join(kinds) or 'none'}")
 
 
-def erase(root: Path, volume: JSON) -> None:
+def delete_volume_data(root: Path, volume: JSON) -> None:
     """Remove the data of a PersistentVolume from a node; does nothing where there is none. Raises OSError."""
     spec = volume["spec"]
     path = (spec.get("hostPath") or spec.get("local") or {}).get("path")
     if path:
-        erase_path(root, path)
+        delete_directory(root, path)
 
 
-def erase_path(root: Path, path: str) -> None:
+def delete_directory(root: Path, path: str) -> None:
     """Remove a directory of a node; does nothing when there is none. Raises OSError."""
     above, name = os.path.split(_relative(path))
     with contextlib.suppress(FileNotFoundError, NotADirectoryError), opened(root) as node:
@@ -217,12 +206,12 @@ def uses(pod: JSON, resource: Resource, name: str) -> bool:
     return False
 
 
-def host_path(root: Path, path: str, kind: str) -> Path:
+def _host_path(root: Path, path: str, kind: str) -> Path:
     """A path of the node, checked against a hostPath type (pkg/volume/hostpath). Raises VolumeError and OSError."""
     root.mkdir(parents=True, exist_ok=True)
     target = root / _relative(path)
     with opened(root) as node:
-        mode = _mode(node, _relative(path), kind)
+        mode = _mode_of_host_path(node, _relative(path), kind)
     expected = kind.removesuffix("OrCreate")
     if expected in _CHECKS and not _CHECKS[expected](mode):
         raise VolumeError(f"hostPath type check failed: {path} is not {_NOUNS[expected]}")
@@ -231,47 +220,48 @@ def host_path(root: Path, path: str, kind: str) -> Path:
     return target
 
 
-def _mode(node: int, path: str, kind: str) -> int:
+def _mode_of_host_path(node: int, path: str, kind: str) -> int:
     """The mode of what is at a path of the node, made first if its type says so; 0 for nothing. Raises OSError."""
     try:
-        found = open_confined(node, path, make=kind in ("", "DirectoryOrCreate"))
+        descriptor = open_confined(node, path, make=kind in ("", "DirectoryOrCreate"))
     except (FileNotFoundError, NotADirectoryError):
         if kind != "FileOrCreate":
             return 0
         parent = open_confined(node, os.path.dirname(path), make=True)
         try:
             flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
-            found = os.open(os.path.basename(path), flags, 0o666, dir_fd=parent)
+            descriptor = os.open(os.path.basename(path), flags, 0o666, dir_fd=parent)
         finally:
             os.close(parent)
     try:
-        return os.fstat(found).st_mode
+        return os.fstat(descriptor).st_mode
     finally:
-        os.close(found)
+        os.close(descriptor)
 
 
 def _relative(path: str) -> str:
-    """A path of the node as one below its root; what links are in it counts when it is opened."""
+    """A path of the node as one below its root; links in it are resolved when it is opened."""
     return os.path.normpath("/" + path).lstrip("/")
 
 
-def _below(volume: Path, below: str, name: str) -> Path:
+def _sub_path(volume: Path, path: str, name: str) -> Path:
     """A subPath, made as a directory when it is missing (pkg/volume/util/subpath)."""
-    if os.path.isabs(below) or ".." in Path(below).parts:
+    if os.path.isabs(path) or ".." in Path(path).parts:
         raise ConfigError(f'failed to prepare subPath for volumeMount "{name}": must be relative and without ".."')
     try:
         directory = open_without_links(volume)
         try:
-            found = open_confined(directory, below, beneath=True, make=True)
+            descriptor = open_confined(directory, path, beneath=True, make=True)
         finally:
             os.close(directory)
     except OSError as error:
         why = "it leads out of the volume" if error.errno == errno.EXDEV else error.strerror
         raise ConfigError(f'failed to prepare subPath for volumeMount "{name}" : {why}') from error
-    return _closed(found)
+    return _path_and_close(descriptor)
 
 
-def _closed(descriptor: int) -> Path:
+def _path_and_close(descriptor: int) -> Path:
+    """The path of an open file or directory, which is closed."""
     try:
         return path_of(descriptor)
     finally:

@@ -1,4 +1,4 @@
-"""The life of one pod on its node: one task that brings it to its spec, again after everything that happens.
+"""The worker of one pod on its node: a task that syncs the pod with its spec, again after every event.
 
 The steps are those of the kubelet's syncPod and syncTerminatingPod (pkg/kubelet/kubelet.go, pod_workers.go).
 Container exits, probe results, changes of the pod and of the objects it refers to wake the task; between two events
@@ -10,25 +10,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from typing import TYPE_CHECKING
 
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, uid_of
 from labcluster.api.resources import PODS
 from labcluster.api.times import age_seconds, now
-from labcluster.node.containers.instance import ContainerInstance
-from labcluster.node.context import NodeContext, pod_text
 from labcluster.node.pods import etc_files
-from labcluster.node.pods.containers import PodContainers
+from labcluster.node.pods.container_instance import ContainerInstance
+from labcluster.node.pods.environment import Placement
+from labcluster.node.pods.node_context import NodeContext, pod_text
+from labcluster.node.pods.pod_containers import PodContainers
 from labcluster.node.pods.projected_files import VolumeError
 from labcluster.node.pods.status import FINISHED, pod_status
+from labcluster.node.pods.unsupported import refusals
 from labcluster.node.pods.volumes import PodVolumes
-from labcluster.node.unsupported import refusals
+from labcluster.node.sandboxes.sandbox import Sandbox
 from labcluster.storage.registry import DeleteOptions
-
-if TYPE_CHECKING:
-    from labcluster.node.pods.environment import Placement
-    from labcluster.node.sandboxes.sandbox import Sandbox
 
 log = logging.getLogger(__name__)
 
@@ -48,9 +45,9 @@ class PodWorker:
         self._pod_ip = str((pod.get("status") or {}).get("podIP") or "")
         self._started_at = now()
         self._wake = asyncio.Event()
-        self._gone = False
-        self._frozen = False
-        self._failed: tuple[str, str] = ("", "")  # reason and message of a pod that was ended by the node
+        self._removed = False
+        self._publishing = True
+        self._failed: tuple[str, str] = ("", "")  # reason and message of a pod that the node failed (its deadline)
         self._volumes = PodVolumes(context.registry, context.rootfs, context.pod_directory(pod), context.tokens)
         self._event = context.events_of(lambda: self.pod)
         self._containers = PodContainers(
@@ -67,7 +64,7 @@ class PodWorker:
         """The pod's network; None while it has none."""
         return self._sandbox
 
-    # ------------------------------------------------------------- what others tell it
+    # ------------------------------------------------------------- changes of objects
 
     def update(self, pod: JSON) -> None:
         """Take a new version of the pod."""
@@ -85,21 +82,21 @@ class PodWorker:
             self._wake.set()  # the condition of a gate may have changed: Ready depends on it
 
     def object_changed(self) -> None:
-        """A ConfigMap, Secret or claim that the pod uses has changed: show it, or try again what failed for it."""
+        """A ConfigMap, Secret or claim that the pod uses has changed: refresh volumes, retry containers that wait."""
         self._volumes.refresh(self.pod, self._placement())
         self._containers.retry()
         self._wake.set()
 
-    def vanish(self) -> None:
-        """The pod object is gone: end everything at once."""
-        self._gone = True
-        self._containers.vanish()
+    def pod_removed(self) -> None:
+        """The pod object has been removed: kill everything at once."""
+        self._removed = True
+        self._containers.kill()
         self._wake.set()
 
-    # ------------------------------------------------------------- its life
+    # ------------------------------------------------------------- syncing
 
     async def run(self) -> None:
-        """Live until the pod is deleted; leaves nothing behind."""
+        """Sync until the pod is deleted; leaves nothing behind."""
         if not self._containers.interrupted:
             self._note_lost_sandbox()
         while not self._containers.interrupted:
@@ -107,29 +104,29 @@ class PodWorker:
             delay = await self._sync_safely()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._wake.wait(), delay)
-        if not self._gone:
+        if not self._removed:
             self.publish()
         await self._containers.stop()
-        await self._close_sandbox()
-        if not self._gone:
+        await self._stop_sandbox()
+        if not self._removed:
             self.publish(terminal=True)
         try:
             self._clean_up()
         except OSError:  # a full disk, say; what stays is cleared at the next start
             log.exception("pod %s: its directory could not be removed", pod_text(self.pod))
-        if not self._gone:
+        if not self._removed:
             options = DeleteOptions(grace_seconds=0, uid=uid_of(self.pod))
             with contextlib.suppress(ApiError):
                 self._context.registry.delete(PODS, namespace_of(self.pod), name_of(self.pod), options)
 
-    def freeze(self) -> None:
-        """The node stops: from now on the pod object stays as it is."""
-        self._frozen = True
+    def stop_publishing(self) -> None:
+        """The daemon stops: from now on the pod object stays as it is."""
+        self._publishing = False
 
     async def shut_down(self, seconds: float) -> None:
-        """End the containers of a node that stops, at the latest after `seconds`; `run` has been cancelled before."""
+        """End the containers because the daemon stops, within `seconds`; `run` has been cancelled before."""
         await self._containers.shut_down(seconds)
-        await self._close_sandbox()
+        await self._stop_sandbox()
 
     async def _sync_safely(self) -> float | None:
         try:
@@ -140,7 +137,7 @@ class PodWorker:
             return self._next_retry()
 
     async def _sync(self) -> float | None:
-        """One step towards the spec; returns the seconds until it must look again on its own."""
+        """One step towards the spec (syncPod); returns the seconds until the next one without an event."""
         if (self.pod.get("status") or {}).get("phase") in FINISHED or self._containers.work_done:
             await self._finish()
             return None
@@ -157,7 +154,7 @@ class PodWorker:
             self._failed = ("DeadlineExceeded", message)
             await self._finish()
             return None
-        if not await self._ready_to_start():
+        if not await self._prepare():
             return self._next_retry()
         assert self._sandbox is not None
         delays = [await self._containers.start(self._sandbox), left, self._volumes.seconds_to_renewal()]
@@ -167,8 +164,8 @@ class PodWorker:
         self.publish()
         return min((d for d in delays if d is not None), default=None)
 
-    async def _ready_to_start(self) -> bool:
-        """Have volumes and a sandbox; False when that has to be tried again."""
+    async def _prepare(self) -> bool:
+        """Set up volumes and sandbox, as far as they are missing; False when that has to be tried again."""
         if not self._mounted:
             try:
                 self._volumes.set_up(self.pod, self._placement())
@@ -183,7 +180,6 @@ class PodWorker:
             node = self._context.node.name
             try:
                 self._sandbox = await self._context.runtime.create_sandbox(
-                    uid_of(self.pod),
                     node,
                     etc_files.hostname(self.pod, node),
                     host_network=bool(spec.get("hostNetwork")),
@@ -199,32 +195,32 @@ class PodWorker:
         return True
 
     def _exited(self) -> None:
-        """A container has ended. The last one of a pod that is over is published with the end of the sandbox."""
+        """A container has ended. The last one of a pod that ends is published with the end of the sandbox."""
         self._wake.set()
-        over = self._containers.interrupted or self._failed[0] or self._containers.work_done
-        if self.instances or not over:
+        ending = self._containers.interrupted or self._failed[0] or self._containers.work_done
+        if self.instances or not ending:
             self.publish()
 
     # ------------------------------------------------------------- ending
 
-    async def _close_sandbox(self) -> None:
+    async def _stop_sandbox(self) -> None:
         if self._sandbox is not None:
             sandbox, self._sandbox = self._sandbox, None
             try:
-                await sandbox.close()
-            except Exception:  # nothing that a pod's end could wait for
+                await self._context.runtime.stop_sandbox(sandbox)
+            except Exception:  # the pod ends without it
                 log.exception("the sandbox of pod %s", pod_text(self.pod))
 
     async def _finish(self) -> None:
-        """End what is left of a pod whose work is over; it stays on the node until it is deleted."""
+        """Stop what is left of a pod that has finished; the object stays bound to the node until it is deleted."""
         await self._containers.stop()
-        await self._close_sandbox()
+        await self._stop_sandbox()
         self.publish(terminal=True)
         self._context.discard(self._context.pod_directory(self.pod))
 
     def _clean_up(self) -> None:
         self._context.images.forget(uid_of(self.pod))
-        self._containers.forget()
+        self._containers.forget_backoff()
         self._context.discard(self._context.pod_directory(self.pod))
         self._context.discard(self._context.pod_logs(self.pod))
 
@@ -234,7 +230,7 @@ class PodWorker:
         """Write the status, if it differs from what is stored."""
         registry = self._context.registry
         stored = registry.find(PODS, namespace_of(self.pod), name_of(self.pod))
-        if self._frozen or stored is None or uid_of(stored) != uid_of(self.pod):
+        if not self._publishing or stored is None or uid_of(stored) != uid_of(self.pod):
             return
         reason, message = self._failed
         status = pod_status(
@@ -253,14 +249,14 @@ class PodWorker:
                 registry.update(PODS, {**stored, "status": status}, subresource="status")
 
     def _note_lost_sandbox(self) -> None:
-        """Say so when the pod had a sandbox before the node was stopped; in a new one the init containers run again."""
+        """Record that the sandbox from before the daemon's stop is lost; in a new one the init containers run again."""
         if not any(state.container_id for state in self._containers.states.values()) or self._containers.work_done:
             return
         self._pod_ip = ""
         self._event("Normal", "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.")
         for state in self._containers.states.values():
             if state.init and "terminated" in state.state:
-                state.wait("PodInitializing")
+                state.set_waiting("PodInitializing")
 
     def _placement(self) -> Placement:
         return self._context.placement(self._pod_ip)

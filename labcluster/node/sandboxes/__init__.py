@@ -1,1 +1,1 @@
-"""The network identity that a pod's containers share."""
+"""Pod sandboxes: the network namespace, address and host name that a pod's containers share."""

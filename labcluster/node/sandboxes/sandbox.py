@@ -1,24 +1,20 @@
-"""Pod sandboxes: the network identity that a pod's containers share, and the addresses of each node."""
+"""Pod sandboxes: the network namespace that a pod's containers share, and the IP addresses of each node."""
 
 from __future__ import annotations
 
 import asyncio
-import signal
 import socket
+from functools import partial
 from ipaddress import IPv4Address
-from typing import TYPE_CHECKING
 
 from pyroute2 import NetlinkError
 
-from labcluster.node.containers.spec import StartError
-from labcluster.node.sandboxes.bridge import Bridge, Plug, set_address
-from labcluster.node.sandboxes.netns import NamespaceThread, entered
+from labcluster.node.namespaces import NamespaceThread, entered
+from labcluster.node.sandboxes.bridge import Bridge, PodNetwork, release, set_address
+from labcluster.node.spec import StartError
 from labcluster.settings import NODES, NodeSettings
 
-if TYPE_CHECKING:
-    from labcluster.node.containers.container import Container
-
-_SPARES = 2  # namespaces made ahead of need
+_SPARES = 2  # pod networks made ahead of need
 
 
 class AddressPool:
@@ -49,14 +45,14 @@ class AddressPool:
         )
 
     def free(self, address: IPv4Address) -> None:
-        """Take an address back."""
+        """Return an address to the pool."""
         self._used.discard(address)
 
 
 class Sandbox:
-    """The network namespace of one pod. `network` is None for pods with hostNetwork: they share the node's.
+    """The sandbox of one pod, as in the CRI. `network` is None for pods with hostNetwork: they share the node's.
 
-    With `share_processes` its containers join the PID namespace of `pause`, which the runtime starts for them.
+    With `share_processes` its containers share a PID namespace, whose PID 1 is a pause container (see Runtime).
     """
 
     def __init__(
@@ -64,69 +60,63 @@ class Sandbox:
         sandboxes: Sandboxes,
         ip: IPv4Address,
         hostname: str,
-        plug: Plug | None,
+        network: PodNetwork | None,
         node: str,
         *,
         share_processes: bool = False,
     ) -> None:
         self.ip = str(ip)
         self.hostname = hostname
-        self.host_network = plug is None
         self.node = node
         self.share_processes = share_processes
-        self.pause: Container | None = None
         self._sandboxes = sandboxes
-        self._plug = plug
+        self._network = network
 
     @property
     def network(self) -> int | None:
         """The descriptor of the network namespace, None for hostNetwork."""
-        return self._plug.namespace if self._plug else None
+        return self._network.namespace if self._network else None
 
     async def dial(self, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect to a TCP port on the pod's own loopback, or on the node's address for hostNetwork. Raises OSError."""
-        host = self.ip if self._plug is None else "127.0.0.1"
-        one = await self._sandboxes.open_socket(self.network)
+        host = self.ip if self._network is None else "127.0.0.1"
+        sock = await self._sandboxes.open_socket(self.network)
         try:
-            await asyncio.get_running_loop().sock_connect(one, (host, port))
-            return await asyncio.open_connection(sock=one)
+            await asyncio.get_running_loop().sock_connect(sock, (host, port))
+            return await asyncio.open_connection(sock=sock)
         except BaseException:
-            one.close()
+            sock.close()
             raise
 
     async def close(self) -> None:
-        """Give the address back and drop the namespace. Its containers have to have ended; may be called again."""
-        if self.pause is not None:
-            self.pause.signal(signal.SIGKILL)
-            await self.pause.wait()
-        plug, self._plug = self._plug, None
-        if plug:
-            await self._sandboxes.release(self.node, IPv4Address(self.ip), plug)
+        """Free the address and remove the network. Its containers have to have ended; may be called again."""
+        network, self._network = self._network, None
+        if network:
+            await self._sandboxes.remove(self.node, IPv4Address(self.ip), network)
 
 
 class Sandboxes:
-    """Makes sandboxes; keeps a few namespaces ready, since making one takes longer than giving it an address."""
+    """Makes sandboxes; keeps spare pod networks, since making one takes longer than giving it an address."""
 
     def __init__(self, thread: NamespaceThread) -> None:
         self._thread = thread
         self._bridge = Bridge()
         self._pools = {node.name: AddressPool(node) for node in NODES}
         self._nodes = {node.name: node for node in NODES}
-        self._spares: list[Plug] = []
-        self._filling: asyncio.Task[None] | None = None
+        self._spares: list[PodNetwork] = []
+        self._refilling: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Make the bridge."""
         await self._thread.run(self._bridge.create)
-        self._fill()
+        self._refill()
 
     async def stop(self) -> None:
-        """Take the bridge away. Sandboxes have to be closed."""
-        if self._filling:
-            await asyncio.wait([self._filling])
+        """Remove the bridge. Sandboxes have to be closed."""
+        if self._refilling:
+            await asyncio.wait([self._refilling])
         while self._spares:
-            plug = self._spares.pop()
-            await self._thread.run(lambda plug=plug: self._bridge.unplug(plug))  # type: ignore[misc]
+            await self._thread.run(partial(release, self._spares.pop()))
         await self._thread.run(self._bridge.close)
 
     async def create(self, node: str, hostname: str, *, host_network: bool, share_processes: bool = False) -> Sandbox:
@@ -136,30 +126,30 @@ class Sandboxes:
             return Sandbox(self, settings.address, hostname, None, node, share_processes=share_processes)
         address = self._pools[node].take()
 
-        def make() -> Plug:
-            plug = self._spares.pop() if self._spares else self._bridge.plug()
+        def make() -> PodNetwork:
+            network = self._spares.pop() if self._spares else self._bridge.add_pod_network()
             try:
-                set_address(plug, settings, address)
+                set_address(network, settings, address)
             except BaseException:
-                self._bridge.unplug(plug)
+                release(network)
                 raise
-            return plug
+            return network
 
         try:
-            plug = await self._thread.run(make)
+            network = await self._thread.run(make)
         except (OSError, NetlinkError) as e:
             self._pools[node].free(address)
             raise StartError(f"failed to setup network for sandbox: {e}") from e
-        self._fill()
-        return Sandbox(self, address, hostname, plug, node, share_processes=share_processes)
+        self._refill()
+        return Sandbox(self, address, hostname, network, node, share_processes=share_processes)
 
     async def open_socket(self, network: int | None) -> socket.socket:
         """A TCP socket of that network namespace: a socket stays in the one that it was made in. Raises OSError."""
 
         def make() -> socket.socket:
-            one = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-            one.setblocking(False)
-            return one
+            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+            sock.setblocking(False)
+            return sock
 
         if network is None:
             return make()
@@ -170,18 +160,18 @@ class Sandboxes:
 
         return await self._thread.run(make_inside)
 
-    async def release(self, node: str, address: IPv4Address, plug: Plug) -> None:
+    async def remove(self, node: str, address: IPv4Address, network: PodNetwork) -> None:
         """Undo `create`."""
-        await self._thread.run(lambda: self._bridge.unplug(plug))
+        await self._thread.run(partial(release, network))
         self._pools[node].free(address)
 
-    def _fill(self) -> None:
-        if self._filling is None or self._filling.done():
-            self._filling = asyncio.get_running_loop().create_task(self._make_spares())
+    def _refill(self) -> None:
+        if self._refilling is None or self._refilling.done():
+            self._refilling = asyncio.get_running_loop().create_task(self._make_spares())
 
     async def _make_spares(self) -> None:
         while len(self._spares) < _SPARES:
             try:
-                self._spares.append(await self._thread.run(self._bridge.plug))
+                self._spares.append(await self._thread.run(self._bridge.add_pod_network))
             except (OSError, NetlinkError):
                 return  # the next pod tries itself, and says what is wrong

@@ -65,7 +65,7 @@ Managers = dict[Manager, Managed]
 
 def decode(entries: Any) -> Managers:
     """The managers of a metadata.managedFields. Raises ValueError when an entry is malformed."""
-    found: Managers = {}
+    managers: Managers = {}
     for entry in entries or ():
         operation = entry.get("operation")
         if operation not in ("Apply", "Update"):
@@ -75,8 +75,8 @@ def decode(entries: Any) -> Managers:
         manager = Manager(
             entry.get("manager", ""), operation, entry.get("apiVersion", ""), entry.get("subresource", "")
         )
-        found[manager] = Managed(sets.decode(entry.get("fieldsV1") or {}), entry.get("time", ""))
-    return found
+        managers[manager] = Managed(sets.decode(entry.get("fieldsV1") or {}), entry.get("time", ""))
+    return managers
 
 
 def encode(managers: Managers) -> list[JSON]:
@@ -112,9 +112,9 @@ def managed_part(paths: set[Path] | Paths, resource: Resource, subresource: str)
 
 def after_update(managers: Managers, old: JSON, new: JSON, manager: Manager, resource: Resource) -> Managers:
     """The managers once `manager` has replaced `old` ({} for a creation) by `new`: it owns what it changed."""
-    found = values.compare(old, new, root(resource))
-    changed = managed_part(found.added | found.modified, resource, manager.subresource)
-    removed = frozenset(found.removed)
+    difference = values.compare(old, new, root(resource))
+    changed = managed_part(difference.added | difference.modified, resource, manager.subresource)
+    removed = frozenset(difference.removed)
     result = without(managers, changed | removed, except_for=manager)
     own = managers[manager].fields if manager in managers else NOTHING
     _set(result, manager, (own - removed) | changed)

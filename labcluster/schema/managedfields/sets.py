@@ -28,13 +28,13 @@ def encode(paths: Iterable[Path]) -> JSON:
         for element in path:
             node = node.setdefault(element, {})
         node[_SELF] = {}
-    return _without_lone_marks(root)
+    return _without_redundant_self(root)
 
 
-def _without_lone_marks(node: JSON) -> JSON:
+def _without_redundant_self(node: JSON) -> JSON:
     if len(node) == 1 and _SELF in node:
         return {}
-    return {k: v if k == _SELF else _without_lone_marks(v) for k, v in node.items()}
+    return {k: v if k == _SELF else _without_redundant_self(v) for k, v in node.items()}
 
 
 def decode(fields: JSON) -> Paths:
@@ -74,10 +74,10 @@ def _element_text(element: str) -> str:
 
 def with_named_parents(paths: Iterable[Path]) -> set[Path]:
     """The paths, and the fields that lead to them (EnsureNamedFieldsAreMembers)."""
-    found = set(paths)
+    members = set(paths)
     for path in paths:
-        found.update(path[:n] for n in range(1, len(path)) if path[n - 1].startswith("f:"))
-    return found
+        members.update(path[:n] for n in range(1, len(path)) if path[n - 1].startswith("f:"))
+    return members
 
 
 def with_all_parents(paths: Iterable[Path]) -> set[Path]:

@@ -1,7 +1,7 @@
-"""Walks over typed objects: which fields one has, how two differ, merging one into another, taking fields away.
+"""Walks over typed objects: the fields that one sets, the difference of two, merging, removing fields.
 
-What a step is depends on the schema: structs and maps are walked by name, lists by their keys or values where the
-schema says so, and everything else is one leaf. Upstream: structured-merge-diff typed/{tofieldset,compare,merge,
+The schema says how to walk: structs and maps by name, lists by their keys or values where they are maps or sets; all
+else is a leaf. Upstream: structured-merge-diff typed/{tofieldset,compare,merge,
 remove}.go.
 """
 
@@ -20,7 +20,7 @@ from labcluster.schema.managedfields.sets import Path, Paths
 
 # Keys of list items that may be left out: the schemas that are published with the package have lost these defaults.
 _KEY_DEFAULTS = {"protocol": "TCP", "name": ""}
-# Structs that Go always writes, empty or not: they are never new, and so never owned for themselves.
+# Structs that Go always writes, empty or not: they are never added, and so never owned themselves.
 _ALWAYS_THERE = frozenset(
     ("f:metadata", "f:spec", "f:status", "f:template", "f:strategy", "f:updateStrategy", "f:containers", "f:resources")
 )
@@ -80,27 +80,27 @@ class Difference:
 
 def compare(old: JSON, new: JSON, kind: Field) -> Difference:
     """What must be added to, modified in and removed from `old` to get `new`."""
-    found = Difference()
-    _compare(old, new, kind, (), found)
-    return found
+    difference = Difference()
+    _compare(old, new, kind, (), difference)
+    return difference
 
 
-def _compare(old: Any, new: Any, kind: Field, path: Path, found: Difference) -> None:
+def _compare(old: Any, new: Any, kind: Field, path: Path, difference: Difference) -> None:
     if old == new:
         return
     before, after = children(old, kind), children(new, kind)
     if before is None or after is None:
-        found.modified.add(path)
+        difference.modified.add(path)
         return
     for element, (value, child_kind) in after.items():
         here = (*path, element)
         if element in before:
-            _compare(before[element][0], value, child_kind, here, found)
+            _compare(before[element][0], value, child_kind, here, difference)
         else:
-            found.added.update(_everything(value, child_kind, here))
+            difference.added.update(_everything(value, child_kind, here))
     for element, (value, child_kind) in before.items():
         if element not in after:
-            found.removed.update(_everything(value, child_kind, (*path, element)))
+            difference.removed.update(_everything(value, child_kind, (*path, element)))
 
 
 def _everything(value: Any, kind: Field, path: Path) -> Iterator[Path]:

@@ -22,7 +22,7 @@ class NotServed(Exception):
 
 
 def decode(data: bytes) -> JSON:
-    """The object in a body. Raises ValueError when it is malformed and NotServed when it cannot be told in full."""
+    """The object in a body. Raises ValueError when it is malformed and NotServed when a part is not known here."""
     if not data.startswith(_MAGIC):
         raise ValueError("provided data does not appear to be a protobuf message, expected prefix 6b 38 73 00")
     envelope = _message(data[len(_MAGIC) :], "Unknown")

@@ -1,7 +1,7 @@
 """The protobuf messages that kubectl create, kubectl debug and Ingress controllers send: field numbers, names, types.
 
 The numbers are those of k8s.io/api/*/generated.proto and apimachinery's meta/v1, runtime, resource and util/intstr.
-Only what those write is here; protobuf_decoding refuses anything else by name.
+Only what those write is here; `decoding` refuses anything else by name.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 # One line for each message: "number name type". A type is a scalar (string, bytes, int32, int64, bool), a message,
 # []type for a repeated field, {}type for a map from strings; `?` marks a pointer in Go, whose zero value counts;
-# `-` is read over: what the server sets anyway; `*` marks an embedded struct, whose fields JSON writes in its place.
+# `-` is skipped: what the server sets anyway; `*` marks an embedded struct, whose fields JSON writes in its place.
 _MESSAGES = {
     "Unknown": "1 typeMeta TypeMeta, 2 raw bytes, 3 contentEncoding string, 4 contentType string",
     "TypeMeta": "1 apiVersion string, 2 kind string",
@@ -261,7 +261,7 @@ _MESSAGES = {
         "6 subresource string, 7 name string"
     ),
     "NonResourceAttributes": "1 path string, 2 verb string",
-    # Messages that JSON writes as something else: protobuf_decoding knows them by name.
+    # Messages that JSON writes as something else: `decoding` knows them by name.
     "IntOrString": "1 type int64, 2 intVal int32, 3 strVal string",
     "Quantity": "1 string string",
     "ExtraValue": "1 items []string",
@@ -302,7 +302,7 @@ class MessageField:
     """A field of a message: its name in JSON and its type."""
 
     name: str
-    type: str  # a scalar or a message; "" is read over
+    type: str  # a scalar or a message; "" is skipped
     repeated: bool
     is_map: bool
     pointer: bool
@@ -312,12 +312,14 @@ class MessageField:
 @functools.cache
 def fields(message: str) -> dict[int, MessageField]:
     """The fields of a message by their numbers. Raises KeyError for a message that is not in the table."""
-    found = {}
+    by_number = {}
     for line in _MESSAGES[message].split(", "):
         number, name, kind = line.split()
         repeated, is_map, pointer = kind.startswith("[]"), kind.startswith("{}"), kind.endswith("?")
-        found[int(number)] = MessageField(name, kind.strip("[]{}?-*"), repeated, is_map, pointer, kind.endswith("*"))
-    return found
+        by_number[int(number)] = MessageField(
+            name, kind.strip("[]{}?-*"), repeated, is_map, pointer, kind.endswith("*")
+        )
+    return by_number
 
 
 def is_message(name: str) -> bool:

@@ -1,7 +1,7 @@
 """Decoding a request's custom resource (upstream: schemaCoercingDecoder of pkg/apiserver/customresource_handler.go).
 
-The metadata is decoded as every object's. Of the rest, what the schema does not have is cut off; values of wrong types
-are left to validation.
+The metadata is decoded as that of every object. Of the rest, fields that the schema does not have are pruned; values of
+wrong types are left to validation.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Defaults of a schema are filled in (upstream: pkg/apiserver/schema/defaulting/{algorithm,prunenulls}.go)."""
+"""Defaulting: missing fields get the defaults of their schema (upstream: pkg/apiserver/schema/defaulting)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from labcluster.api.objects import JSON
 def fill_in(value: Any, schema: JSON) -> None:
     """Give every field that is missing its default, in place.
 
-    A null in a field that may be none counts as missing: it becomes the default, or it goes.
+    A null in a field that is not nullable counts as missing: it is replaced by the default, or removed.
     """
     if isinstance(value, list):
         for item in value:

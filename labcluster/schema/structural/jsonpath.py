@@ -21,11 +21,11 @@ _MOST_VISITS = 10_000  # of values, for one path: ..*..*..* visits the cube of w
 
 
 class TooManyVisits(Exception):
-    """The path leads to more values than are looked at."""
+    """The path visits more values than are allowed."""
 
 
 class _Visits:
-    """The values that one search has looked at."""
+    """How many more values one search may visit."""
 
     def __init__(self) -> None:
         self.left = _MOST_VISITS
@@ -38,7 +38,7 @@ class _Visits:
 
 Step = Callable[[Any, _Visits], Iterator[Any]]
 
-# What it has taken it does not give back (*+): many spaces must not cost their square.
+# Possessive quantifiers (*+): with backtracking, many spaces would take quadratic time.
 _STEP = re.compile(
     r"\.\.(?P<deep>[\w-]+|\*)"
     r"|\.?\[\s*+(?P<quote>['\"])(?P<quoted>.*?)(?P=quote)\s*+\]"
@@ -60,13 +60,13 @@ def parse(text: str) -> tuple[Step, ...]:
     steps: list[Step] = []
     position = 1 if text.startswith("$") else 0
     while position < len(text):
-        found = _STEP.match(text, position)
-        if found is None:
+        match = _STEP.match(text, position)
+        if match is None:
             if text[position:] == ".":  # the whole object
                 break
             raise ValueError(f"unrecognized character in path at {text[position:]!r}")
-        steps.append(_step(found))
-        position = found.end()
+        steps.append(_step(match))
+        position = match.end()
     return tuple(steps)
 
 
@@ -100,22 +100,22 @@ def _follow(steps: tuple[Step, ...], value: Any, visits: _Visits) -> Iterator[An
         yield from _follow(steps[1:], below, visits)
 
 
-def _step(found: re.Match[str]) -> Step:
-    if found["deep"] is not None:
-        return functools.partial(_deep, found["deep"])
-    if found["quoted"] is not None:
-        return functools.partial(_field, found["quoted"])
-    if found["filter"] is not None:
-        return functools.partial(_filtered, _predicate(found["filter"].strip()))
-    if found["colon"]:
-        start, stop = (int(found[k]) if found[k] else None for k in ("start", "stop"))
+def _step(match: re.Match[str]) -> Step:
+    if match["deep"] is not None:
+        return functools.partial(_deep, match["deep"])
+    if match["quoted"] is not None:
+        return functools.partial(_field, match["quoted"])
+    if match["filter"] is not None:
+        return functools.partial(_filtered, _predicate(match["filter"].strip()))
+    if match["colon"]:
+        start, stop = (int(match[k]) if match[k] else None for k in ("start", "stop"))
         return functools.partial(_places, slice(start, stop))
-    if found["index"] is not None:
-        index = int(found["index"])
+    if match["index"] is not None:
+        index = int(match["index"])
         return functools.partial(_places, slice(index, index + 1 or None))
-    if found["all"]:
+    if match["all"]:
         return _everything
-    name = re.sub(r"\\(.)", r"\1", found["name"])
+    name = re.sub(r"\\(.)", r"\1", match["name"])
     return _everything if name == "*" else functools.partial(_field, name)
 
 
@@ -147,13 +147,13 @@ def _filtered(predicate: Callable[[Any, _Visits], bool], value: Any, visits: _Vi
 
 
 def _predicate(text: str) -> Callable[[Any, _Visits], bool]:
-    found = _FILTER.fullmatch(text)
-    if found is None:
+    match = _FILTER.fullmatch(text)
+    if match is None:
         raise ValueError(f"unrecognized filter {text!r}")
-    steps = parse(found["path"].rstrip())
-    if found["operator"] is None:
+    steps = parse(match["path"].rstrip())
+    if match["operator"] is None:
         return lambda item, visits: any(True for _ in _follow(steps, item, visits))
-    wanted, order = _literal(found["value"].strip()), found["operator"]
+    wanted, order = _literal(match["value"].strip()), match["operator"]
 
     def holds(item: Any, visits: _Visits) -> bool:
         return any(_compare(value, order, wanted) for value in itertools.islice(_follow(steps, item, visits), 1))

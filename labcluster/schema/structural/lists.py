@@ -1,4 +1,4 @@
-"""Lists that are sets or maps hold nothing twice (upstream: pkg/apiserver/schema/listtype/validation.go)."""
+"""List types: lists that are sets or maps have no duplicates (upstream: pkg/apiserver/schema/listtype)."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from labcluster.schema.structural.validation import child
 
 
 def duplicates(value: Any, schema: JSON, path: str = "") -> list[FieldError]:
-    """The items that are there before, under the keys or the value that the schema tells items apart by."""
+    """An error for each item with the keys, or the value, of an earlier one."""
     errors: list[FieldError] = []
     if isinstance(value, list):
-        errors += _twice(value, schema, path)
+        errors += _duplicate_items(value, schema, path)
         items = schema.get("items") or {}
         for index, item in enumerate(value):
             errors += duplicates(item, items, f"{path}[{index}]")
@@ -30,16 +30,16 @@ def duplicates(value: Any, schema: JSON, path: str = "") -> list[FieldError]:
     return errors
 
 
-def _twice(value: list[Any], schema: JSON, path: str) -> list[FieldError]:
+def _duplicate_items(value: list[Any], schema: JSON, path: str) -> list[FieldError]:
     kind = schema.get("x-kubernetes-list-type")
     if kind not in ("set", "map"):
         return []
     keys = schema.get("x-kubernetes-list-map-keys") or []
     errors, seen = [], set()
     for index, item in enumerate(value):
-        found = {k: item[k] for k in keys if k in item} if kind == "map" and isinstance(item, dict) else item
-        mark = orjson.dumps(found, option=orjson.OPT_SORT_KEYS)
+        identity = {k: item[k] for k in keys if k in item} if kind == "map" and isinstance(item, dict) else item
+        mark = orjson.dumps(identity, option=orjson.OPT_SORT_KEYS)
         if mark in seen:
-            errors.append(field.duplicate(f"{path}[{index}]", found))
+            errors.append(field.duplicate(f"{path}[{index}]", identity))
         seen.add(mark)
     return errors

@@ -1,8 +1,7 @@
-r"""Patterns of schemas and rules: the language of Go's regexp, in time that grows with the text and no faster.
+r"""Patterns of schemas and rules: the syntax of Go's regexp, in linear time.
 
-It is RE2's language as well, which Go's package follows (github.com/google/re2/wiki/Syntax): `$` is the very end of
-the text, classes such as `\d` are about ASCII, nothing looks around or back. The library is loaded with the first
-pattern: most clusters have none.
+It is RE2's syntax (github.com/google/re2/wiki/Syntax): `$` is the very end of the text, classes such as `\d` are ASCII,
+there are no lookarounds and no backreferences. The library is loaded with the first pattern: most clusters have none.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ if TYPE_CHECKING:
 
 # A text of so many bytes times a pattern of so many instructions: half a second to a second at the worst.
 _MOST_STEPS = 100_000_000
-# RE2's words for what is wrong, and Go's (regexp/syntax/parse.go).
+# RE2's texts of errors, and Go's (regexp/syntax/parse.go).
 _GO_WORDS = {
     "missing )": "missing closing )",
     "missing ]": "missing closing ]",
@@ -47,24 +46,24 @@ def matches(pattern: str, text: str) -> bool:
 
 def find(pattern: str, text: str) -> str:
     """The first match of a pattern in a text, or "". Raises PatternError."""
-    found = _bounded(_compiled(pattern), text).search(text)
-    return str(found[0]) if found else ""
+    match = _bounded(_compiled(pattern), text).search(text)
+    return str(match[0]) if match else ""
 
 
 def find_all(pattern: str, text: str, most: int = -1) -> list[str]:
     """Every match of a pattern in a text, or the first `most` of them. Raises PatternError."""
     compiled = _compiled(pattern)
-    found: list[str] = []
+    matches: list[str] = []
     end = -1
     for match in _bounded(compiled, text).finditer(text):
-        if len(found) == most:
+        if len(matches) == most:
             break
         if match.span() == (end, end):
-            continue  # nothing, where a match ends: Go leaves it out
+            continue  # an empty match at the end of another: Go leaves it out
         end = match.end()
-        found.append(match[0])
-        _bounded(compiled, text, len(found))  # each begins anew, and may look as far as the end
-    return found
+        matches.append(match[0])
+        _bounded(compiled, text, len(matches))  # each search may run to the end of the text
+    return matches
 
 
 def _bounded(compiled: re2._Regexp, text: str, times: int = 1) -> re2._Regexp:
@@ -83,8 +82,8 @@ def _compiled(pattern: str) -> re2._Regexp:
     try:
         compiled = re2._Regexp(pattern, options)  # not re2.compile, which keeps as many again
     except re2.error as error:
-        said = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error.args[0])
-        what, _, where = said.partition(": ")
+        message = error.args[0].decode(errors="replace") if isinstance(error.args[0], bytes) else str(error.args[0])
+        what, _, where = message.partition(": ")
         raise PatternError(f"error parsing regexp: {_GO_WORDS.get(what, what)}: `{where or pattern}`") from error
     if any(escape[1] == "C" for escape in _ESCAPE.finditer(pattern)):  # a byte: RE2 has it, Go has not
         raise PatternError(r"error parsing regexp: invalid escape sequence: `\C`")

@@ -1,4 +1,4 @@
-"""Fields that a schema does not have are cut off, and told to who asks (upstream: pkg/apiserver/schema/pruning).
+"""Pruning: fields that a schema does not have are removed (upstream: pkg/apiserver/schema/pruning).
 
 `apiVersion`, `kind` and `metadata` of an object and of the resources embedded in it are never unknown.
 """
@@ -13,7 +13,7 @@ _OF_EVERY_OBJECT = ("apiVersion", "kind", "metadata")
 
 
 def prune(obj: JSON, schema: JSON) -> list[str]:
-    """Remove from an object, in place, what its schema does not have; returns the paths of it: `spec.foo[2].bar`."""
+    """Remove the fields that the schema does not have, in place; returns their paths: `spec.foo[2].bar`."""
     removed: list[str] = []
     _prune(obj, schema, "", removed, is_resource=True)
     return removed

@@ -1,8 +1,8 @@
 """What validation rules may call beyond CEL itself: the standard extensions, and Kubernetes' own functions.
 
 Upstream: apiserver pkg/cel/environment/base.go and pkg/cel/library/{lists,regex,quantity,ip,cidr,urls}.go. Quantities,
-addresses, networks and URLs are strings in canonical form here, so they compare as they should. A function that is not
-known does not compile: the definition is refused, with the function's name.
+addresses, networks and URLs are strings in canonical form here, so that equal ones compare as equal. A rule with an
+unknown function does not compile: the definition is refused, with the function's name.
 """
 
 from __future__ import annotations
@@ -14,17 +14,16 @@ import re
 import urllib.parse
 from collections.abc import Callable
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from cel_expr_python import cel
 
 from labcluster.api import quantities
 from labcluster.schema.structural import patterns
 
-if TYPE_CHECKING:
-    from labcluster.schema.structural.rules import TypeName
+TypeName = str | tuple[str, "TypeName"]  # string, ("list", "int"), ("map", ("list", "dyn")): hashable, for caches
 
-# Upstream has no `lists` of CEL's own, whose ranges are as long as they please, and no `math`.
+# Upstream has no `lists` extension of CEL's own, whose ranges are unbounded, and no `math`.
 _EXTENSIONS = ("strings", "optional", "sets", "bindings", "two-var-comprehensions")
 _CONFIG = cel.NewEnvConfigFromYaml("name: rules\nextensions:\n" + "".join(f"  - name: {e}\n" for e in _EXTENSIONS))
 _BOOL, _DYN, _INT, _STRING = cel.Type.BOOL, cel.Type.DYN, cel.Type.INT, cel.Type.STRING

@@ -1,7 +1,7 @@
 """The validation rules of a schema (x-kubernetes-validations), evaluated by the CEL runtime of the language's authors.
 
 Upstream: apiextensions-apiserver pkg/apiserver/schema/cel/{compilation,validation,values}.go and apiserver pkg/cel.
-The library is loaded when the first rule is: most clusters have none.
+The library, and rule_functions with it, is loaded when the first rule is: most clusters have none.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from typing import TYPE_CHECKING, Any
 from labcluster.api import field
 from labcluster.api.field import FieldError
 from labcluster.api.objects import JSON
-from labcluster.api.times import parse_time
+from labcluster.api.times import DURATION_UNITS, parse_time
 from labcluster.schema.structural.validation import MISSING, child, correlated
 
 if TYPE_CHECKING:
     from cel_expr_python import cel
+
+    from labcluster.schema.structural.rule_functions import TypeName
 
 UNCHECKED = (
     "some validation rules were not checked because the object was invalid; "
@@ -37,15 +39,14 @@ _RESERVED = re.compile(
 )
 _ESCAPES = re.compile(r"__|[.\-/]")
 _ESCAPED = {"__": "__underscores__", ".": "__dot__", "-": "__dash__", "/": "__slash__"}
-_CODES = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")  # of the runtime's own, around its message
+_CODES = re.compile(r"^[A-Z_]+: | \[[A-Z_]+\]$")  # the runtime's status codes, around its message
 _OLD = re.compile(r"\boldSelf\b")
 _OPTIONAL_OLD = "cel.bind(oldSelf, hasOld ? optional.of(old) : optional.none(), ({}))"
 _GO_DURATION = re.compile(r"(\d+(?:\.\d*)?|\.\d+)(ns|us|µs|ms|s|m|h)")
-_SECONDS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def rule_errors(schema: JSON, path: str) -> list[FieldError]:
-    """What is wrong with the rules of a schema: they do not compile, or ask for a past that cannot be told."""
+    """What is wrong with the rules of a schema: they do not compile, or use oldSelf where nothing is correlated."""
     return list(_definition_errors(schema, path, ""))
 
 
@@ -64,11 +65,11 @@ def _definition_errors(schema: JSON, path: str, uncorrelated: str) -> Iterator[F
         for name, wanted in (("rule", "bool"), ("messageExpression", "string")):
             if rule.get(name):
                 try:
-                    found = _compiled(_source(rule, name), _type_name(schema)).return_type().name().lower()
+                    returned = _compiled(_source(rule, name), _type_name(schema)).return_type().name().lower()
                 except ValueError as error:
                     yield field.invalid(f"{where}.{name}", rule[name], f"compilation failed: {error}")
                 else:
-                    if found not in (wanted, "dyn"):
+                    if returned not in (wanted, "dyn"):
                         yield field.invalid(f"{where}.{name}", rule[name], f"must evaluate to a {wanted}")
     for name, below in (schema.get("properties") or {}).items():
         yield from _definition_errors(below, f"{path}.properties[{name}]", uncorrelated)
@@ -91,7 +92,7 @@ def check(value: Any, schema: JSON, old: Any = MISSING, path: str = "") -> list[
     """The rules that a valid value breaks. `old` is what it replaces, if it replaces something."""
     errors: list[FieldError] = []
     for rule in schema.get("x-kubernetes-validations") or ():
-        error = _evaluated(rule, value, schema, old, path)
+        error = _check_rule(rule, value, schema, old, path)
         if error is not None:
             errors.append(error)
     if isinstance(value, dict):
@@ -108,39 +109,39 @@ def check(value: Any, schema: JSON, old: Any = MISSING, path: str = "") -> list[
     return errors
 
 
-def _evaluated(rule: JSON, value: Any, schema: JSON, old: Any, path: str) -> FieldError | None:
-    """What one rule says of a value; None when it holds, or is not asked."""
+def _check_rule(rule: JSON, value: Any, schema: JSON, old: Any, path: str) -> FieldError | None:
+    """The error of one rule; None when it holds, or does not apply."""
     transition = bool(_OLD.search(rule["rule"])) and not rule.get("optionalOldSelf")
     if old is MISSING and transition:
         return None
     if old is not MISSING and not _OLD.search(rule["rule"]) and value == old:
-        return None  # as it was before: a rule that is new does not stand in the way of other changes
+        return None  # unchanged: a new rule does not prevent other changes (ratcheting)
     try:
         variables = _variables(value, schema, old)
     except (ValueError, ArithmeticError) as error:  # times and durations that Python does not have
         return field.invalid(
             path or "<nil>", schema.get("type", ""), f"{error} evaluating rule: {rule['rule'].strip()}"
         )
-    holds, answer = _asked(rule, "rule", schema, variables)
-    if holds == "BOOL" and answer:
+    outcome, result = _evaluate(rule, "rule", schema, variables)
+    if outcome == "BOOL" and result:
         return None
     kind = schema.get("type", "")
     text = rule.get("message", "").strip() or f"failed rule: {rule['rule'].strip()}"
     where = path + rule.get("fieldPath", "") if path else rule.get("fieldPath", "").removeprefix(".")
-    if holds != "BOOL":
-        return field.invalid(where or "<nil>", kind, f"{_CODES.sub('', str(answer))} evaluating rule: {text}")
+    if outcome != "BOOL":
+        return field.invalid(where or "<nil>", kind, f"{_CODES.sub('', str(result))} evaluating rule: {text}")
     if rule.get("messageExpression"):
-        form, said = _asked(rule, "messageExpression", schema, variables)
-        if form == "STRING" and said.strip() and "\n" not in said:
-            text = said.strip()
+        form, message = _evaluate(rule, "messageExpression", schema, variables)
+        if form == "STRING" and message.strip() and "\n" not in message:
+            text = message.strip()
     return _REASONS[rule.get("reason") or "FieldValueInvalid"](where or "<nil>", kind, text)
 
 
-def _asked(rule: JSON, name: str, schema: JSON, variables: JSON) -> tuple[str, Any]:
-    """What an expression of a rule comes to: BOOL or STRING and the value, or ERROR and why."""
+def _evaluate(rule: JSON, name: str, schema: JSON, variables: JSON) -> tuple[str, Any]:
+    """The result of an expression of a rule: BOOL or STRING and the value, or ERROR and why."""
     try:
-        found = _compiled(_source(rule, name), _type_name(schema)).eval(data=variables)
-        return found.type().name(), found.value()
+        result = _compiled(_source(rule, name), _type_name(schema)).eval(data=variables)
+        return result.type().name(), result.value()
     except (ValueError, RuntimeError, ArithmeticError, TypeError, MemoryError) as error:
         return "ERROR", error
 
@@ -151,27 +152,27 @@ def _source(rule: JSON, name: str) -> str:
 
 
 def _variables(value: Any, schema: JSON, old: Any) -> JSON:
-    before = None if old is MISSING else _seen(old, schema, outermost=True)
+    before = None if old is MISSING else _cel_value(old, schema, outermost=True)
     return {
-        "self": _seen(value, schema, outermost=True),
+        "self": _cel_value(value, schema, outermost=True),
         "oldSelf": before,
         "old": before,
         "hasOld": old is not MISSING,
     }
 
 
-def _seen(value: Any, schema: JSON, *, outermost: bool = False) -> Any:
-    """A value as rules see it: names that are words of CEL escaped, numbers of type `number` with a fraction.
+def _cel_value(value: Any, schema: JSON, *, outermost: bool = False) -> Any:
+    """A value as CEL sees it: reserved names escaped, values of type `number` as floats.
 
-    Times and durations are so where the rule stands at them; the runtime takes them as a variable only.
+    A time or duration is one only where it is the outermost value: the runtime takes them as a variable only.
     """
     if isinstance(value, dict):
         properties, more = schema.get("properties"), schema.get("additionalProperties")
         if not isinstance(properties, dict):
-            return {key: _seen(item, more if isinstance(more, dict) else {}) for key, item in value.items()}
-        return {escaped(key): _seen(item, properties.get(key) or {}) for key, item in value.items()}
+            return {key: _cel_value(item, more if isinstance(more, dict) else {}) for key, item in value.items()}
+        return {escaped(key): _cel_value(item, properties.get(key) or {}) for key, item in value.items()}
     if isinstance(value, list):
-        return [_seen(item, schema.get("items") or {}) for item in value]
+        return [_cel_value(item, schema.get("items") or {}) for item in value]
     kind, form = schema.get("type"), schema.get("format")
     if kind == "number" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
@@ -182,7 +183,7 @@ def _seen(value: Any, schema: JSON, *, outermost: bool = False) -> Any:
             return parse_time(value.upper())
         if form == "duration":
             parts = _GO_DURATION.findall(value)
-            seconds = sum(float(number) * _SECONDS[unit] for number, unit in parts)
+            seconds = sum(float(number) * DURATION_UNITS[unit] for number, unit in parts)
             return dt.timedelta(seconds=-seconds if value.startswith("-") else seconds)
     return value
 
@@ -191,10 +192,7 @@ def escaped(name: str) -> str:
     """The name of a property as rules write it (apiserver pkg/cel/escaping.go)."""
     if _RESERVED.fullmatch(name):
         return f"__{name}__"
-    return _ESCAPES.sub(lambda found: _ESCAPED[found[0]], name)
-
-
-TypeName = str | tuple[str, "TypeName"]  # string, ("list", "int"), ("map", ("list", "dyn")): what caches go by
+    return _ESCAPES.sub(lambda match: _ESCAPED[match[0]], name)
 
 
 def _type_name(schema: JSON) -> TypeName:

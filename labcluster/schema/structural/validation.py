@@ -1,8 +1,8 @@
-"""Values held to a schema, with the texts of kube-openapi (pkg/validation/{errors/schema.go,validate/*.go}).
+"""Validation of values against a schema, with the texts of kube-openapi (pkg/validation/{errors,validate}).
 
 How the API server words them: apiextensions-apiserver pkg/apiserver/validation/validation.go (ValidateCustomResource).
-What an update leaves as it was is not checked again (ratcheting.go): a schema that has become stricter does not stand
-in the way of changes elsewhere.
+What an update leaves unchanged is not validated again (ratcheting.go), so a schema that has become stricter does not
+prevent changes elsewhere.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from typing import Any
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
+from labcluster.api.json_values import equal
 from labcluster.api.objects import JSON
 from labcluster.schema.structural import formats, patterns
 
@@ -20,12 +21,11 @@ MISSING: Any = object()
 
 _INT_OR_STRING = ("integer", "string")
 _NO_PATH = "<nil>"  # as Go prints the path of an error about the whole
-_FORMATTED = ("string", "integer", "number")
 
 
 def validate(value: Any, schema: JSON, path: str = "", old: Any = MISSING) -> list[FieldError]:
     """What is wrong with a value. `old` is what it replaces, if it replaces something."""
-    if old is not MISSING and _equal(value, old):
+    if old is not MISSING and equal(value, old):
         return []
     errors = _type_errors(value, schema, path)
     if value is None:
@@ -61,17 +61,17 @@ def _type_errors(value: Any, schema: JSON, path: str) -> list[FieldError]:
     wanted = _INT_OR_STRING if schema.get("x-kubernetes-int-or-string") else (schema.get("type"),)
     if wanted == (None,) or wanted == ("",) or (value is None and schema.get("nullable")):
         return []
-    found = type_name(value)
-    if found in wanted or (found == "integer" and "number" in wanted):
+    given = type_name(value)
+    if given in wanted or (given == "integer" and "number" in wanted):
         return []
-    text = f'{path} in body must be of type {",".join(str(w) for w in wanted)}: "{found}"'
-    error = field.invalid(path or _NO_PATH, found, text)
+    text = f'{path} in body must be of type {",".join(str(w) for w in wanted)}: "{given}"'
+    error = field.invalid(path or _NO_PATH, given, text)
     return [FieldError(error.path, TYPE_INVALID, error.text)]
 
 
 def _enum_errors(value: Any, schema: JSON, path: str) -> list[FieldError]:
     choices = schema.get("enum")
-    if not choices or any(_equal(value, choice) for choice in choices) or (value is None and schema.get("nullable")):
+    if not choices or any(equal(value, choice) for choice in choices) or (value is None and schema.get("nullable")):
         return []
     return [field.not_supported(path, value, choices)]
 
@@ -159,36 +159,36 @@ def _junctor_errors(value: Any, schema: JSON, path: str, old: Any) -> list[Field
     """allOf, anyOf, oneOf and not."""
     errors: list[FieldError] = []
     if choices := schema.get("anyOf"):
-        found = [validate(value, choice, path, old) for choice in choices]
-        if all(found):
+        by_choice = [validate(value, choice, path, old) for choice in choices]
+        if all(by_choice):
             errors.append(_about(f'"{path}" must validate at least one schema (anyOf)'))
-            errors += _closest(found)
+            errors += _closest(by_choice)
     if choices := schema.get("oneOf"):
-        found = [validate(value, choice, path) for choice in choices]
-        valid = sum(not problems for problems in found)
+        by_choice = [validate(value, choice, path) for choice in choices]
+        valid = sum(not problems for problems in by_choice)
         if valid != 1:
             how_many = f"Found {valid} valid alternatives" if valid else "Found none valid"
             errors.append(_about(f'"{path}" must validate one and only one schema (oneOf). {how_many}'))
-            errors += [] if valid else _closest(found)
+            errors += [] if valid else _closest(by_choice)
     if choices := schema.get("allOf"):
-        found = [validate(value, choice, path, old) for choice in choices]
-        for problems in found:
+        by_choice = [validate(value, choice, path, old) for choice in choices]
+        for problems in by_choice:
             errors += problems
-        if any(found):
-            none = ". None validated" if all(found) else ""
+        if any(by_choice):
+            none = ". None validated" if all(by_choice) else ""
             errors.append(_about(f'"{path}" must validate all the schemas (allOf){none}'))
     if "not" in schema and not validate(value, schema["not"], path):
         errors.append(_about(f'"{path}" must not validate the schema (not)'))
     return errors
 
 
-def _closest(found: list[list[FieldError]]) -> list[FieldError]:
-    """The errors of the choice that a value misses by least."""
-    return min(found, key=lambda errors: len(errors))
+def _closest(by_choice: list[list[FieldError]]) -> list[FieldError]:
+    """The errors of the alternative that has the fewest."""
+    return min(by_choice, key=lambda errors: len(errors))
 
 
 def correlated(value: list[Any], old: Any, schema: JSON) -> list[Any]:
-    """For each item of a list the item that it replaces: known of a list with keys only, else MISSING."""
+    """For each item of a list the item that it replaces: MISSING unless the list is a map with keys."""
     keys = schema.get("x-kubernetes-list-map-keys")
     if not isinstance(old, list) or schema.get("x-kubernetes-list-type") != "map" or not keys:
         return [MISSING] * len(value)
@@ -210,12 +210,3 @@ def _about(text: str) -> FieldError:
 
 def _number(value: float) -> str:
     return str(int(value)) if float(value).is_integer() else repr(value)
-
-
-def _equal(a: Any, b: Any) -> bool:
-    """Equality of JSON values; True is not 1."""
-    if isinstance(a, dict) and isinstance(b, dict):
-        return a.keys() == b.keys() and all(_equal(v, b[k]) for k, v in a.items())
-    if isinstance(a, list) and isinstance(b, list):
-        return len(a) == len(b) and all(map(_equal, a, b))
-    return isinstance(a, bool) == isinstance(b, bool) and bool(a == b)

@@ -73,7 +73,7 @@ class EmbeddedBackend:
     def down(self, progress: Progress) -> str:
         """Stop the daemon, and with it every pod; then remove the state. Raises CommandError."""
         if not self.state.exists():
-            if not search.is_there(self.state):
+            if not search.is_daemon_running(self.state):
                 return "There was no cluster."
             self._directory.prepare()  # removed by hand under a running cluster
         self._directory.check()

@@ -1,4 +1,4 @@
-"""The frame of the controllers: what is queued while a key rests."""
+"""The frame of the controllers: what is queued while a key cools down."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ class Slow(Controller):
         return None
 
 
-async def test_a_costly_key_rests_and_then_sees_the_last_state(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(controller, "LONGEST_REST", 0.05)
-    monkeypatch.setattr(controller, "REST", 1000.0)
+async def test_a_costly_key_cools_down_and_then_sees_the_last_state(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(controller, "MAX_COOL_DOWN", 0.05)
+    monkeypatch.setattr(controller, "COOL_DOWN_FACTOR", 1000.0)
     registry = Registry(Store(":memory:"))
     bootstrap(registry)
     for name in ("slow", "held", "quick"):

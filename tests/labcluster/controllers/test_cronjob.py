@@ -114,7 +114,7 @@ def minute(time: dt.datetime) -> int:
 def _no_back_off(monkeypatch: pytest.MonkeyPatch) -> None:
     """A failed pod of a job is not what these tests are about."""
     monkeypatch.setattr(JobController, "_backoff", lambda self, job: 0.0)
-    monkeypatch.setattr(JobController, "_remember_failures", lambda self, job, counts: None)
+    monkeypatch.setattr(JobController, "_update_backoff", lambda self, job, counts: None)
 
 
 # ---------------------------------------------------------------- the job of a time

@@ -10,7 +10,7 @@ from labcluster.api.objects import JSON, labels_of, name_of
 from labcluster.api.owners import controller_of
 from labcluster.api.resources import CONTROLLER_REVISIONS, DAEMON_SETS, NODES, PODS
 from labcluster.controllers.daemonset.controller import LONGEST_BACKOFF, DaemonSetController
-from labcluster.controllers.daemonset.nodes import admits, node_of
+from labcluster.controllers.daemonset.nodes import node_of, should_run
 from labcluster.controllers.garbage_collector import GarbageCollector
 from labcluster.controllers.scheduling.scheduler import Scheduler
 from labcluster.storage.registry import DeleteOptions
@@ -176,8 +176,8 @@ def test_a_template_that_names_its_node_runs_there_only(cluster: FakeCluster) ->
 )
 def test_what_an_effect_means_for_coming_and_for_staying(effect: str, expected: tuple[bool, bool]) -> None:
     tainted = {"metadata": {"name": "n"}, "spec": {"taints": [{"key": "a", "effect": effect}]}}
-    assert admits(daemon_set(), tainted) == expected
-    assert admits(daemon_set(template=tolerating({"key": "a", "operator": "Exists"})), tainted) == (True, True)
+    assert should_run(daemon_set(), tainted) == expected
+    assert should_run(daemon_set(template=tolerating({"key": "a", "operator": "Exists"})), tainted) == (True, True)
 
 
 # ---------------------------------------------------------------- its pods
@@ -262,7 +262,7 @@ def test_failures_of_long_ago_are_forgotten(cluster: FakeCluster, clock: Clock) 
     controller = DaemonSetController(cluster.registry, clock)
     failed = {"metadata": {"name": "one", "namespace": "default"}, "status": {"phase": "Failed"}}
 
-    def removed(generation: int) -> float | None:
+    def delay(generation: int) -> float:
         metadata = {"name": "web", "namespace": "default", "uid": "1"}
         daemon_set = {
             "apiVersion": "apps/v1",
@@ -270,14 +270,14 @@ def test_failures_of_long_ago_are_forgotten(cluster: FakeCluster, clock: Clock) 
             "metadata": metadata,
             "status": {"observedGeneration": generation},
         }
-        return controller.remove_finished(daemon_set, ONE, failed)
+        return controller.removal_delay(daemon_set, ONE, failed)
 
-    assert [removed(generation) for generation in (1, 2, 3)] == [None, None, None]
-    assert removed(3) == 1.0
+    assert [delay(generation) for generation in (1, 2, 3)] == [0.0, 0.0, 0.0]
+    assert delay(3) == 1.0
     clock.seconds += 2 * LONGEST_BACKOFF + 1
-    assert removed(3) is None
-    assert len(controller._failures) == 1
-    assert removed(3) == 1.0
+    assert delay(3) == 0.0
+    assert len(controller._backoff) == 1
+    assert delay(3) == 1.0
 
 
 def test_a_succeeded_pod_is_replaced(cluster: FakeCluster) -> None:

@@ -16,6 +16,7 @@ from labcluster.controllers.deployment import sizes
 from labcluster.controllers.deployment import status as deployment_status
 from labcluster.controllers.deployment.controller import DeploymentController
 from labcluster.controllers.replicaset import ReplicaSetController
+from labcluster.controllers.workload_pods import scaled_value
 from labcluster.storage.registry import DeleteOptions
 from tests.labcluster.fake_kubelet import FakeCluster
 from tests.labcluster.workload_objects import deployment, replica_set, web_template
@@ -188,8 +189,8 @@ def test_a_rolling_update_stays_within_surge_and_unavailable(
             break
         cluster.reconcile()
     assert replicas(cluster) == {"nginx:1.27": 0, "nginx:1.28": 4}
-    assert most == 4 + sizes.scaled(surge, 4, up=True)
-    assert least >= 4 - sizes.scaled(unavailable, 4, up=False)
+    assert most == 4 + scaled_value(surge, 4, round_up=True)
+    assert least >= 4 - scaled_value(unavailable, 4, round_up=False)
 
 
 def test_a_broken_template_stops_the_update_at_the_limits(cluster: FakeCluster) -> None:

@@ -44,14 +44,6 @@ def test_hash_and_name_are_those_of_a_real_cluster() -> None:
     assert name_of(history.new_revision(owner(), redis_template("redis:7.2"), 2, 0)) == "redis-666f667466"
 
 
-def test_fnv_1_is_multiply_then_xor_and_1a_the_other_way_round() -> None:
-    assert (history.fnv1_32(b"foobar"), history.fnv1a_32(b"foobar")) == (0x31F0B262, 0xBF9CF968)
-
-
-def test_the_hash_spells_no_words() -> None:
-    assert history.safe_encode("0123456789") == "456789bcdf"
-
-
 def test_json_is_escaped_as_go_escapes_it() -> None:
     assert (
         history.canonical_json({"b": "<&>", "a": "é\u2028"}) == '{"a":"é\\u2028","b":"\\u003c\\u0026\\u003e"}'.encode()

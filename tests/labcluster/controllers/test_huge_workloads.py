@@ -30,7 +30,7 @@ SET: JSON = {"replicas": HUGE, "selector": {"matchLabels": LABELS}, "template": 
     ids=["ReplicaSet", "Job", "StatefulSet, Parallel", "StatefulSet"],
 )
 def test_two_billion_pods(resource: Resource, spec: JSON, made: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(workload_pods, "MOST_PODS", 30)
+    monkeypatch.setattr(workload_pods, "MAX_PODS", 30)
     cluster = ControlPlane(ReplicaSetController, JobController, StatefulSetController)
     cluster.registry.create(resource, {"metadata": {"name": "huge", "namespace": NAMESPACE}, "spec": spec})
     cluster.settle()

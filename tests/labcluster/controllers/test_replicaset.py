@@ -11,7 +11,7 @@ from labcluster.api.objects import JSON, name_of
 from labcluster.api.owners import controller_of
 from labcluster.api.resources import NAMESPACES, PODS, REPLICA_SETS
 from labcluster.controllers.replicaset import ReplicaSetController, rank_for_deletion
-from labcluster.controllers.workload_pods import slow_start
+from labcluster.controllers.workload_pods import slow_start_batch
 from labcluster.storage.registry import DeleteOptions
 from tests.labcluster.fake_kubelet import FakeCluster
 from tests.labcluster.workload_objects import replica_set
@@ -96,10 +96,10 @@ def test_creates_come_in_batches_that_double_until_one_fails() -> None:
             raise ApiError(403, "Forbidden", "exceeded quota")
 
     with pytest.raises(ApiError, match="exceeded quota"):
-        slow_start(20, fail_at_four)
+        slow_start_batch(20, fail_at_four)
     assert calls == [0, 1, 2, 3, 4, 5, 6]  # 1 + 2 + 4: the failing batch is finished, the next not begun
     calls.clear()
-    slow_start(4, calls.append)
+    slow_start_batch(4, calls.append)
     assert calls == [0, 1, 2, 3]
 
 

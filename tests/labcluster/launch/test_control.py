@@ -47,7 +47,8 @@ DAEMON = textwrap.dedent("""
         while True: signal.pause()
     got.report.ready(pid=os.getpid(), uid=os.getuid(), interfaces=os.listdir("/sys/class/net") and
                      [l.split(":")[0].strip() for l in open("/proc/net/dev").readlines()[2:]],
-                     fds=sorted(int(f) for f in os.listdir("/proc/self/fd")), host_ports=got.host_ports)
+                     fds=sorted(int(f) for f in os.listdir("/proc/self/fd")), 
+                     host_ports={port: tcp.getsockname()[1] for port, (tcp, _) in got.node_ports.items()})
     got.api.setblocking(True)
     while True:
         got.api.accept()[0].sendall(b"hello")
@@ -175,7 +176,7 @@ def test_the_ports_stay_the_same_over_a_kill_and_a_new_start(state: Path, runnin
         one.recv(5)
         descriptor = os.pidfd_open(running.pid)
         os.kill(running.pid, signal.SIGKILL)
-        control._ended(control._Process(running.pid, descriptor), 5)
+        control._ends_within(control._Process(running.pid, descriptor), 5)
         os.close(descriptor)
     assert not control.is_running(state)
     again = control.start(state, command=command(DAEMON), **PORTS)

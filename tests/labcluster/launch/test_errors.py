@@ -75,8 +75,8 @@ def test_a_log_that_has_grown_large_is_put_aside(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(control, "_LOG_LIMIT", 10)
     log = tmp_path / control.LOG
     log.write_text("ten words\n")
-    control._shorten(log)
+    control._rotate(log)
     assert log.exists()
     log.write_text("more than ten\n")
-    control._shorten(log)
+    control._rotate(log)
     assert not log.exists() and (tmp_path / f"{control.LOG}.1").read_text() == "more than ten\n"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 from collections.abc import Iterator
 
 import dns.asyncquery
@@ -12,46 +11,21 @@ import dns.name
 import dns.rcode
 import dns.rdatatype
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labcluster.api.objects import JSON
 from labcluster.api.resources import ENDPOINT_SLICES, NAMESPACES, SERVICES
 from labcluster.network.cluster_dns import Answer, ClusterZone
-from labcluster.network.dns_server import ClusterDNS
 from labcluster.network.service_index import ServiceIndex
 from labcluster.storage.registry import Registry
+from tests.labcluster.network.dns_registry import REDIS, dns_registry
 from tests.labcluster.service_objects import add, endpoint, endpoint_slice, plain_registry, port, service
-
-REDIS = [port(6379, "redis"), port(16379, "bus")]
 
 
 @pytest.fixture
 def registry() -> Registry:
-    """A headless `redis` of two ready pods and one that is not; a ClusterIP `web`; an ExternalName or two."""
-    registry = plain_registry("db", "empty")
-    add(
-        registry,
-        service("redis", "None", *REDIS),
-        endpoint_slice(
-            "redis",
-            endpoint("10.244.1.2", "redis-0"),
-            endpoint("10.244.2.3", "redis-1"),
-            endpoint("10.244.1.4", "redis-2", ready=False),
-            ports=REDIS,
-        ),
-        service("web", "10.96.7.7", port(80, "http"), port(53, "dns", "UDP")),
-        endpoint_slice("web", endpoint("10.244.1.9"), ports=[port(8080, "http"), port(5353, "dns", "UDP")]),
-        {
-            "metadata": {"name": "outside", "namespace": "db"},
-            "spec": {"type": "ExternalName", "externalName": "www.example.org"},
-        },
-        {
-            "metadata": {"name": "alias", "namespace": "db"},
-            "spec": {"type": "ExternalName", "externalName": "web.db.svc.cluster.local"},
-        },
-    )
-    return registry
+    return dns_registry()
 
 
 @pytest.fixture
@@ -310,6 +284,7 @@ def test_a_name_outside_the_cluster_is_refused(zone: Zone) -> None:
 _LABEL = st.sampled_from(["redis", "redis-0", "db", "svc", "pod", "_redis", "_tcp", "*", "_", "10-1-2-3", "é", "web"])
 
 
+@settings(deadline=None)
 @given(labels=st.lists(_LABEL, max_size=7), rdtype=st.sampled_from(["A", "AAAA", "SRV", "PTR", "ANY", "NS", "DS"]))
 def test_every_name_of_the_zone_has_an_answer_or_a_soa(labels: list[str], rdtype: str) -> None:
     index = ServiceIndex()
@@ -335,76 +310,3 @@ def test_a_change_shows_in_the_next_answer(zone: Zone, registry: Registry) -> No
     assert zone.outcome("2.1.244.10.in-addr.arpa", "PTR") == "NXDOMAIN"
     registry.delete(NAMESPACES, "", "empty")
     assert zone.outcome("empty.svc.cluster.local") == "NXDOMAIN"
-
-
-# --- on the wire
-
-
-def respond(server: ClusterDNS, name: str, rdtype: str = "A", **options: object) -> dns.message.Message:
-    query = dns.message.make_query(name, rdtype, **options)  # type: ignore[arg-type]
-    assert isinstance(query, dns.message.QueryMessage)
-    return dns.message.from_wire(server.respond(query, False).to_wire())
-
-
-async def test_servfail_until_synced(registry: Registry) -> None:
-    server = ClusterDNS(registry, address="127.0.0.1")
-    assert respond(server, "web.db.svc.cluster.local").rcode() == dns.rcode.SERVFAIL
-    await server.start(port=0)
-    try:
-        assert respond(server, "web.db.svc.cluster.local").rcode() == dns.rcode.NOERROR
-    finally:
-        await server.stop()
-
-
-async def test_responses_are_authoritative_and_offer_no_recursion(registry: Registry) -> None:
-    server = ClusterDNS(registry, address="127.0.0.1")
-    await server.start(port=0)
-    try:
-        for name in ("web.db.svc.cluster.local", "nosuch.db.svc.cluster.local"):
-            flags = respond(server, name).flags
-            assert dns.flags.to_text(flags) == "QR AA RD"
-        assert not respond(server, "example.org").flags & dns.flags.AA
-    finally:
-        await server.stop()
-
-
-async def test_a_refusal_says_why_to_a_client_with_edns(registry: Registry) -> None:
-    server = ClusterDNS(registry, address="127.0.0.1")
-    await server.start(port=0)
-    try:
-        refusal = respond(server, "example.org", use_edns=0)
-        assert [o.to_text() for o in refusal.options] == [
-            "EDE 20 (Not Authoritative): the cluster has no upstream resolver"
-        ]
-        assert respond(server, "example.org", use_edns=False).edns == -1
-        assert respond(server, "version.bind", "TXT", rdclass="CH").rcode() == dns.rcode.REFUSED
-    finally:
-        await server.stop()
-
-
-async def test_the_order_of_the_addresses_varies(registry: Registry) -> None:
-    server = ClusterDNS(registry, address="127.0.0.1")
-    await server.start(port=0)
-    try:
-        responses = [respond(server, "redis.db.svc.cluster.local") for _ in range(64)]
-        assert len({tuple(r.answer[0].to_text().splitlines()) for r in responses}) == 2
-    finally:
-        await server.stop()
-
-
-async def test_inherited_sockets_and_the_clusters_address_are_served_alike(registry: Registry) -> None:
-    host = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    host.bind(("127.0.0.1", 0))
-    host_port = host.getsockname()[1]
-    server = ClusterDNS(registry, address="127.0.0.1")
-    await server.serve(host)
-    cluster_port = await server.start(port=0)
-    query = dns.message.make_query("web.db.svc.cluster.local", "A")
-    try:
-        for port_ in (host_port, cluster_port):
-            response = await dns.asyncquery.udp(query, "127.0.0.1", port=port_, timeout=5)
-            assert response.answer[0][0].to_text() == "10.96.7.7"
-        response = await dns.asyncquery.tcp(query, "127.0.0.1", port=cluster_port, timeout=5)
-        assert response.answer[0][0].to_text() == "10.96.7.7"
-    finally:
-        await server.stop()

@@ -18,7 +18,7 @@ import dns.rcode
 import dns.rdatatype
 import dns.rrset
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labcluster.network.nameserver import BackgroundNameServer, NameServer, response_to
@@ -217,6 +217,7 @@ def test_a_background_server_answers_blocking_look_ups_until_it_is_closed() -> N
         dns.query.tcp(query, server.address, port=server.port, timeout=TIMEOUT)
 
 
+@settings(deadline=None)
 @given(flags=st.integers(0, 0xFFFF), counts=st.tuples(*[st.integers(0, 3)] * 4), rest=st.binary(max_size=100))
 def test_no_message_breaks_the_server(flags: int, counts: tuple[int, int, int, int], rest: bytes) -> None:
     wire = struct.pack("!6H", 7, flags, *counts) + rest
@@ -227,6 +228,7 @@ def test_no_message_breaks_the_server(flags: int, counts: tuple[int, int, int, i
         assert answered is not None and answered[:2] == wire[:2] and answered[2] & 0x80
 
 
+@settings(deadline=None)
 @given(cut=st.integers(12, 60), place=st.integers(12, 59), byte=st.integers(0, 255))
 def test_no_damaged_query_breaks_the_server(cut: int, place: int, byte: int) -> None:
     query = bytearray(dns.message.make_query("1.damaged.test.", "A", use_edns=0, payload=1232).to_wire())

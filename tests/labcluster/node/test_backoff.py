@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labcluster.node.pods.backoff import Backoff, go_duration
+from labcluster.node.backoff import Backoff, go_duration
 
 
 def test_delays_double_to_the_maximum() -> None:

@@ -223,7 +223,7 @@ async def test_a_debugger_starts_in_a_pod_that_runs(cluster: NodeCluster) -> Non
     debug(cluster, {**DEBUGGER, "targetContainerName": "c"})
     await started(cluster)
     (target,), (debugger,) = cluster.runtime.named("c"), cluster.runtime.named("debugger")
-    assert debugger.joined is target and target.joined is None
+    assert debugger.target is target and target.target is None
     assert len(cluster.runtime.sandboxes) == 1
     found = entry(cluster)
     assert {k: found[k] for k in ("name", "ready", "restartCount", "lastState", "image")} == {
@@ -241,7 +241,7 @@ async def test_a_debugger_without_a_target_has_processes_of_its_own(cluster: Nod
     await cluster.running(pod_object())
     debug(cluster, DEBUGGER)
     await started(cluster)
-    assert cluster.runtime.named("debugger")[0].joined is None
+    assert cluster.runtime.named("debugger")[0].target is None
 
 
 async def test_a_debugger_is_never_started_again(cluster: NodeCluster) -> None:
@@ -267,7 +267,7 @@ async def test_a_debugger_waits_for_its_target(cluster: NodeCluster) -> None:
     assert entry(cluster)["state"]["waiting"]["message"].endswith('container "c" is not running')
     cluster.registry.modify(PODS, "default", "web", lambda new: new["spec"]["containers"][0].update(image="app:1"))
     await started(cluster)
-    assert cluster.runtime.named("debugger")[0].joined is cluster.runtime.named("c")[0]
+    assert cluster.runtime.named("debugger")[0].target is cluster.runtime.named("c")[0]
 
 
 async def test_what_a_debugger_cannot_have_is_said_and_the_pod_runs_on(cluster: NodeCluster) -> None:
@@ -303,7 +303,7 @@ async def test_it_ends_with_the_pod(cluster: NodeCluster) -> None:
     cluster.runtime.named("c")[0].end(0)
     await cluster.until(lambda: cluster.phase() == "Succeeded")
     assert "terminated" in entry(cluster)["state"]
-    assert cluster.runtime.sandboxes[0].closed
+    assert cluster.runtime.sandboxes[0].stopped
 
 
 async def test_it_is_not_started_again_on_a_node_that_was_stopped(cluster: NodeCluster, tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ import pytest
 from labcluster.api.pod_runtime import STDOUT
 from labcluster.node.containers.exec_session import ProcessSession
 from labcluster.node.containers.process import Child
-from labcluster.node.containers.standard_input import AHEAD, StandardInput
+from labcluster.node.containers.standard_input import MAX_BUFFERED, StandardInput
 
 
 class FakeChild:
@@ -54,31 +54,31 @@ async def test_input_is_kept_for_a_program_that_does_not_read_and_ends_after_it(
     reader, writer = os.pipe()
     stdin = StandardInput(writer, terminal=False)
     async with asyncio.timeout(10):
-        await stdin.write(b"a" * AHEAD)  # many times what a pipe holds: the writer is not held up
+        await stdin.write(b"a" * MAX_BUFFERED)  # many times what a pipe holds: the writer is not held up
     stdin.close()
     await stdin.write(b"late")
-    assert await taken(reader, AHEAD + 10) == b"a" * AHEAD
+    assert await taken(reader, MAX_BUFFERED + 10) == b"a" * MAX_BUFFERED
     os.close(reader)
 
 
 async def test_who_writes_much_more_than_is_read_waits() -> None:
     reader, writer = os.pipe()
     stdin = StandardInput(writer, terminal=False)
-    writing = asyncio.ensure_future(stdin.write(b"a" * (2 * AHEAD)))
+    writing = asyncio.ensure_future(stdin.write(b"a" * (2 * MAX_BUFFERED)))
     await asyncio.sleep(0.1)
     assert not writing.done()
-    await taken(reader, AHEAD)
+    await taken(reader, MAX_BUFFERED)
     async with asyncio.timeout(10):
         await writing
     stdin.abort()
-    assert len(await taken(reader, 2 * AHEAD)) <= 1 << 17  # what waited is dropped, what is in the pipe is not
+    assert len(await taken(reader, 2 * MAX_BUFFERED)) <= 1 << 17  # what waited is dropped, what is in the pipe is not
     os.close(reader)
 
 
 async def test_input_is_dropped_when_nobody_reads_any_more() -> None:
     reader, writer = os.pipe()
     stdin = StandardInput(writer, terminal=False)
-    writing = asyncio.ensure_future(stdin.write(b"a" * (2 * AHEAD)))
+    writing = asyncio.ensure_future(stdin.write(b"a" * (2 * MAX_BUFFERED)))
     await asyncio.sleep(0)
     os.close(reader)
     async with asyncio.timeout(10):

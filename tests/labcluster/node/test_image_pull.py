@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from labcluster.node.backoff import Backoff
 from labcluster.node.images.pull import ImagePuller, ImageWait
-from labcluster.node.pods.backoff import Backoff
 from tests.labcluster.fake_runtime import resolve
 from tests.labcluster.node_cluster import container
 

@@ -47,7 +47,7 @@ def test_the_phase_follows_the_containers_and_the_policy(policy: str, a: JSON, b
 def test_a_container_in_crash_loop_back_off_keeps_the_pod_running() -> None:
     pod = pod_object()
     found = states(pod, c=ended(1))
-    found["c"].wait("CrashLoopBackOff", "back-off 10s")
+    found["c"].set_waiting("CrashLoopBackOff", "back-off 10s")
     assert phase(pod, found) == "Running"
     assert found["c"].last_state == ended(1)
 

@@ -135,7 +135,7 @@ async def test_restart_policy_never_ends_in_a_phase(cluster: NodeCluster, code: 
     assert len(cluster.runtime.containers) == 1
     ready = condition(cluster.pod(), "Ready")
     assert ready is not None and ready["reason"] == {"Succeeded": "PodCompleted", "Failed": "PodFailed"}[phase]
-    assert cluster.runtime.sandboxes[0].closed
+    assert cluster.runtime.sandboxes[0].stopped
 
 
 async def test_a_quick_command_with_stdin_is_never_said_to_run(cluster: NodeCluster) -> None:
@@ -186,7 +186,7 @@ async def test_deletion_stops_the_containers_and_removes_the_pod(cluster: NodeCl
     assert reasons["Initialized"] == ("True", "PodCompleted")
     assert reasons["PodReadyToStartContainers"] == ("False", None)
     assert cluster.events("Killing") == ["Stopping container c"]
-    assert cluster.runtime.sandboxes[0].closed
+    assert cluster.runtime.sandboxes[0].stopped
     assert not (cluster.state / "nodes/lab-worker/pods" / uid_of(pod)).exists()
 
 

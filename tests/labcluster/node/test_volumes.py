@@ -13,7 +13,7 @@ from labcluster.api.objects import JSON, uid_of
 from labcluster.api.resources import CONFIG_MAPS, PERSISTENT_VOLUME_CLAIMS, PERSISTENT_VOLUMES, SECRETS
 from labcluster.node.pods.environment import ConfigError, Placement
 from labcluster.node.pods.projected_files import VolumeError
-from labcluster.node.pods.volumes import PodVolumes, erase_path, uses
+from labcluster.node.pods.volumes import PodVolumes, delete_directory, uses
 from labcluster.storage.registry import Registry
 from tests.labcluster.node_cluster import container, new_registry, pod_object
 
@@ -40,7 +40,7 @@ class Mounted:
 
     def set_up(self) -> Path:
         self.volumes.set_up(self.pod, HERE)
-        return self.volumes.bindings(self.container, {})[0].source
+        return self.volumes.mounts(self.container, {})[0].source
 
     def refusal(self) -> str:
         with pytest.raises(VolumeError) as caught:
@@ -53,7 +53,7 @@ def test_a_config_map_shows_its_keys_and_is_read_only(registry: Registry, tmp_pa
     path = mounted.set_up()
     assert {p.name: p.read_text() for p in path.iterdir() if not p.name.startswith("..")} == {"a": "1", "b": "2"}
     assert (path / "a").stat().st_mode & 0o777 == 0o400
-    assert mounted.volumes.bindings(mounted.container, {})[0].read_only
+    assert mounted.volumes.mounts(mounted.container, {})[0].read_only
 
 
 def test_a_changed_config_map_is_swapped_in_one_step(registry: Registry, tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_a_link_put_in_a_volumes_place_does_not_lead_a_restarted_container_out(
     mounted.set_up().rmdir()
     (tmp_path / "rootfs/data").symlink_to(tmp_path)
     with pytest.raises(ConfigError, match='failed to find volume "v": No such file or directory'):
-        mounted.volumes.bindings(mounted.container, {})
+        mounted.volumes.mounts(mounted.container, {})
 
 
 @pytest.mark.parametrize("kind", ["DirectoryOrCreate", "FileOrCreate"])
@@ -168,7 +168,7 @@ def test_erasing_a_volume_follows_no_link_out_of_the_node(tmp_path: Path) -> Non
     (tmp_path / "rootfs/var/data").symlink_to(tmp_path / "kept")
     (tmp_path / "rootfs/var/pv").symlink_to(tmp_path / "kept/pv")
     for path in ("/var/data/pv", "/var/pv", "/var/none", "/"):
-        erase_path(tmp_path / "rootfs", path)
+        delete_directory(tmp_path / "rootfs", path)
     assert (tmp_path / "kept/pv").is_dir()
 
 
@@ -179,7 +179,7 @@ def test_sub_paths_are_made_and_stay_inside(registry: Registry, tmp_path: Path, 
     (tmp_path / "pod/volumes/kubernetes.io~empty-dir/v/evil").symlink_to(link)
     escape = container(volumeMounts=[{"name": "v", "mountPath": "/data", "subPath": "evil"}])
     with pytest.raises(ConfigError, match="leads out of the volume"):
-        mounted.volumes.bindings(escape, {})
+        mounted.volumes.mounts(escape, {})
 
 
 def bound_claim(registry: Registry, **spec: Any) -> None:

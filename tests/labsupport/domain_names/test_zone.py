@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-import subprocess
 from pathlib import Path
 
 import dns.flags
 import dns.message
-import dns.query
 import dns.rcode
 import pytest
 
-from labsupport.domain_names.resolver import NoAnswer, Resolver
 from labsupport.domain_names.zone import Zone, ZoneError
-from labsupport.domain_names.zone_server import ZoneServer
 
 TEXT = """\
 $ORIGIN lab.example.
@@ -110,6 +105,24 @@ def test_a_delegated_name_is_referred_with_glue() -> None:
     assert reply.additional[0][0].to_text() == "192.0.2.40"
 
 
+def test_a_zone_is_read_from_a_file_and_its_errors_name_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "lab.zone"
+    file.write_text(TEXT)
+    zone = Zone.read(file)
+    assert (zone.origin.to_text(), zone.serial) == ("lab.example.", 7)
+    file.write_text(TEXT + "bad IN A 192.0.2.999\n")
+    with pytest.raises(ZoneError, match=r"^lab\.zone, line 23: "):
+        Zone.read(file)
+
+
+def test_a_zone_has_an_origin_from_its_file_or_from_outside() -> None:
+    without = TEXT.partition("\n")[2]
+    assert Zone(without, "lab.example.").origin.to_text() == "lab.example."
+    for text in (without, ""):
+        with pytest.raises(ZoneError, match=r"no \$ORIGIN line, and no origin given"):
+            Zone(text)
+
+
 def test_names_outside_of_the_zone_are_refused() -> None:
     assert ask("www.other.example.").rcode() == dns.rcode.REFUSED
 
@@ -141,103 +154,3 @@ def test_a_zone_needs_an_soa_and_an_ns() -> None:
         Zone("$ORIGIN lab.example.\n@ 300 IN NS ns1\n")
     with pytest.raises(ZoneError, match="no NS record at its apex"):
         Zone("$ORIGIN lab.example.\n@ 300 IN SOA ns1 admin 1 2 3 4 5\n")
-
-
-def test_a_served_zone_can_be_changed_and_a_broken_change_changes_nothing(tmp_path: Path) -> None:
-    file = tmp_path / "lab.zone"
-    file.write_text(TEXT)
-    with ZoneServer(file) as server:
-        resolver = Resolver({"lab.example.": (server.address, server.port)})
-        assert resolver.resolve("mail.lab.example.").records == ("192.0.2.2",)
-        file.write_text(TEXT.replace("192.0.2.2\n", "192.0.2.3\n").replace("( 7", "( 8"))
-        assert server.reload() == "lab.example. serial 8"
-        resolver.forget()
-        assert resolver.resolve("mail.lab.example.").records == ("192.0.2.3",)
-        file.write_text("nonsense")
-        with pytest.raises(ZoneError):
-            server.reload()
-        resolver.forget()
-        assert resolver.resolve("mail.lab.example.").records == ("192.0.2.3",)
-
-
-def test_the_resolver_follows_a_chain_and_remembers_it_for_its_ttl(tmp_path: Path) -> None:
-    file = tmp_path / "lab.zone"
-    file.write_text(TEXT)
-    now = [0.0]
-    with ZoneServer(file) as server:
-        resolver = Resolver({"lab.example.": (server.address, server.port)}, clock=lambda: now[0])
-        first = resolver.resolve("news.lab.example.")
-        assert [step.name for step in first.steps] == ["news.lab.example.", "blog.lab.example.", "www.lab.example."]
-        assert first.questions == 3
-        now[0] = 29
-        again = resolver.resolve("news.lab.example.")
-        assert again.questions == 0 and again.steps[-1].ttl == 1
-        now[0] = 30
-        assert resolver.resolve("news.lab.example.").questions == 1, "only the address had run out"
-        assert resolver.resolve("nosuch.lab.example.").status == "NXDOMAIN"
-        now[0] = 89
-        assert resolver.resolve("nosuch.lab.example.").questions == 0, "a denial is remembered too"
-        now[0] = 90
-        assert resolver.resolve("nosuch.lab.example.").questions == 1
-        assert resolver.resolve("mail.lab.example.", "AAAA").status == "NODATA"
-
-
-def test_the_resolver_follows_a_delegation(tmp_path: Path) -> None:
-    parent, child = tmp_path / "lab.zone", tmp_path / "sub.zone"
-    parent.write_text(TEXT)
-    child.write_text("$ORIGIN sub.lab.example.\n$TTL 60\n@ IN SOA ns a 1 2 3 4 5\n@ IN NS ns\nhost IN A 192.0.2.50\n")
-    with ZoneServer(parent) as above, ZoneServer(child) as below:
-        above_only = Resolver({"lab.example.": (above.address, above.port)})
-        with pytest.raises(NoAnswer, match=r"referred to sub\.lab\.example\."):
-            above_only.resolve("host.sub.lab.example.")
-        both = Resolver({"lab.example.": (above.address, above.port), "sub.lab.example.": (below.address, below.port)})
-        assert both.resolve("host.sub.lab.example.").records == ("192.0.2.50",)
-        assert below.questions == 1
-
-
-def test_udp_answers_that_are_too_long_come_over_tcp(tmp_path: Path) -> None:
-    file = tmp_path / "lab.zone"
-    many = "".join(f"many IN A 198.51.{n // 250}.{n % 250 + 1}\n" for n in range(400))
-    file.write_text(TEXT + many)
-    with ZoneServer(file) as server:
-        query = dns.message.make_query("many.lab.example.", "A")
-        short = dns.query.udp(query, server.address, port=server.port, timeout=5)
-        assert short.flags & dns.flags.TC
-        resolver = Resolver({"lab.example.": (server.address, server.port)})
-        assert len(resolver.resolve("many.lab.example.").records) == 400
-
-
-@pytest.mark.skipif(shutil.which("dig") is None, reason="dig is not installed (Debian: dnsutils)")
-@pytest.mark.parametrize(
-    ("name", "kind", "status", "answers"),
-    [
-        ("www.lab.example", "A", "NOERROR", ["192.0.2.10", "192.0.2.11"]),
-        ("news.lab.example", "A", "NOERROR", ["192.0.2.10", "192.0.2.11", "blog.lab.example.", "www.lab.example."]),
-        ("lab.example", "MX", "NOERROR", ["10 mail.lab.example."]),
-        ("lab.example", "TXT", "NOERROR", ['"hello; world"']),
-        ("_redis._tcp.lab.example", "SRV", "NOERROR", ["10 60 6379 www.lab.example."]),
-        ("mail.lab.example", "AAAA", "NOERROR", []),
-        ("nosuch.lab.example", "A", "NXDOMAIN", []),
-        ("www.other.example", "A", "REFUSED", []),
-    ],
-)
-def test_dig_reads_the_same(tmp_path: Path, name: str, kind: str, status: str, answers: list[str]) -> None:
-    file = tmp_path / "lab.zone"
-    file.write_text(TEXT)
-    with ZoneServer(file) as server:
-        for transport in ("+notcp", "+tcp"):
-            command = ["dig", "-p", str(server.port), f"@{server.address}", name, kind, transport, "+time=5"]
-            told = subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
-            assert f"status: {status}" in told
-            section = told.partition(";; ANSWER SECTION:\n")[2].partition("\n\n")[0]
-            assert sorted(line.split(None, 4)[4] for line in section.splitlines()) == answers
-
-
-@pytest.mark.skipif(shutil.which("nslookup") is None, reason="nslookup is not installed (Debian: dnsutils)")
-def test_nslookup_reads_the_same(tmp_path: Path) -> None:
-    file = tmp_path / "lab.zone"
-    file.write_text(TEXT)
-    with ZoneServer(file) as server:
-        command = ["nslookup", "-type=a", f"-port={server.port}", "mail.lab.example", server.address]
-        told = subprocess.run(command, capture_output=True, text=True, timeout=30).stdout
-    assert "Address: 192.0.2.2" in told
