@@ -18,9 +18,8 @@ def files(words: Iterable[str]) -> list[Path]:
     everything = sorted(NOTEBOOKS.glob("[0-9][0-9]_*.ipynb"))
     chosen: dict[Path, None] = {}
     for word in words:
-        named = [file for file in everything if word.isdigit() and file.name[:2] == word.zfill(2)]
-        if not named and Path(word).suffix == ".ipynb" and Path(word).is_file():
-            named = [Path(word).resolve()]
+        path = Path(word).resolve()
+        named = [file for file in everything if path == file or (word.isdigit() and file.name[:2] == word.zfill(2))]
         if not named:
             numbers = ", ".join(file.name[:2] for file in everything)
             raise NoSuchChapter(f"there is no chapter {word}. There are: {numbers}.")

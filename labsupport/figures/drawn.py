@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import FancyArrowPatch, Patch
 from matplotlib.text import Annotation, Text
-from matplotlib.ticker import FixedFormatter
+from matplotlib.ticker import FixedLocator
 
 
 def drawn(figure: Figure) -> list[str]:
@@ -32,14 +32,14 @@ def _artists(figure: Figure) -> Iterator[Artist]:
 
 
 def _words(figure: Figure) -> Iterator[Text]:
-    """Texts that the layout places: titles, legends, labels of axes, and of ticks that were given names."""
+    """Texts that the layout places: titles, legends, labels of axes, and of ticks that were put there."""
     yield from figure.texts
     for legend in figure.legends:
         yield from legend.get_texts()
     for ax in figure.axes:
         yield from [ax.title, ax.xaxis.label, ax.yaxis.label]
         for axis in (ax.xaxis, ax.yaxis):
-            if isinstance(axis.get_major_formatter(), FixedFormatter):
+            if isinstance(axis.get_major_locator(), FixedLocator):
                 yield from axis.get_ticklabels()
         if (own := ax.get_legend()) is not None:
             yield from own.get_texts()
