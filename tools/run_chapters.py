@@ -37,7 +37,6 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("chapter", nargs="*", help="a number, as in 05; without one, all chapters")
     parser.add_argument("--report", type=Path, metavar="DIR", help="write DIR/notebooks.xml and DIR/index.html")
     options = parser.parse_args(arguments)
-    signal.signal(signal.SIGTERM, _as_ctrl_c)
     try:
         if missing := [name for name in NEEDED if find_spec(name) is None]:
             raise CommandError(f"{' and '.join(missing)} is not installed. `make env-test` does it; then try again.")
@@ -116,4 +115,6 @@ def _as_ctrl_c(number: int, frame: FrameType | None) -> NoReturn:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, _as_ctrl_c)  # a shell has its background jobs ignore it
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
     sys.exit(main(sys.argv[1:]))

@@ -15,14 +15,25 @@ ROOT = Path(__file__).resolve().parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("lab*/**/*.md")])
 NOTEBOOKS = sorted(ROOT.glob("notebooks/*.ipynb"))
 TEXTS = {".py", ".md", ".ipynb", ".toml", ".cfg", ".json", ".yaml", ".yml", ".txt", ".sh", ".svg", ""}
-UNREAD = {".git", ".venv", ".lab", ".mypy_cache", ".ruff_cache", ".pytest_cache", "__pycache__", "node_modules"}
+# Tests name notebooks of their own making, and fail by themselves where one of the course's is missing.
+UNREAD = {
+    "tests",
+    ".git",
+    ".venv",
+    ".lab",
+    ".mypy_cache",
+    ".ruff_cache",
+    ".pytest_cache",
+    "__pycache__",
+    "node_modules",
+}
 
 LINK = re.compile(
     r"\[[^\]]*\]\(([^)\s]+)(?:\s+\"[^\"]*\")?\)|(?:href|src)=\"([^\"]+)\"|^\[[^\]]+\]:\s+(\S+)", re.MULTILINE
 )
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 NOTEBOOK = re.compile(r"\b\d\d_[a-z0-9_]+\.ipynb\b")
-NOT_THERE = {"99_nothing.ipynb"}  # a test asks for a notebook that does not exist
+NOT_THERE = {"90_specimen.ipynb", "05_roles.ipynb"}  # tools/mutations.py makes them in a copy
 
 
 @cache
@@ -77,7 +88,7 @@ def test_every_notebook_that_a_script_or_a_page_names_is_there() -> None:
             names = set(NOTEBOOK.findall(file.read_text(errors="replace")))
             named += len(names)
             assert names <= there, f"{file.relative_to(ROOT)}: {names - there}"
-    assert named > 20
+    assert named > len(there)
 
 
 def test_the_readme_lists_every_notebook() -> None:
