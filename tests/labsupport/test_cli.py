@@ -202,7 +202,7 @@ def test_doctor_leaves_nothing_behind(absent: RunningLab) -> None:
 def test_an_unknown_command_is_answered_with_the_known_ones(absent: RunningLab) -> None:
     refused = absent.lab("start")
     assert refused.returncode == 2
-    for command in ("up", "open", "status", "reset", "down", "doctor", "kubeconfig"):
+    for command in ("up", "open", "status", "reset", "down", "doctor", "kubeconfig", "test", "store"):
         assert command in refused.stderr
 
 
@@ -237,6 +237,31 @@ def test_open_becomes_jupyterlab_on_loopback_with_the_labs_own_kubeconfig(
     assert environment["KUBECACHEDIR"] == str(tmp_path / "kubectl-cache")
     assert environment["PATH"].split(os.pathsep)[0] == str(BIN)
     assert went == [paths.course_root() / "notebooks"]
+
+
+@pytest.mark.parametrize(
+    ("words", "tool"),
+    [
+        (["test", "05", "11"], ["tools.run_chapters", "05", "11"]),
+        (["test"], ["tools.run_chapters"]),
+        (["test", "05", "--report", "out"], ["tools.run_chapters", f"--report={Path('out').absolute()}", "05"]),
+        (["store", "05"], ["tools.store_outputs", "05"]),
+        (["store", "a/05_b.ipynb"], ["tools.store_outputs", str(Path("a/05_b.ipynb").absolute())]),
+    ],
+)
+def test_what_developers_need_is_handed_to_the_checkouts_tools(
+    monkeypatch: pytest.MonkeyPatch, words: list[str], tool: list[str]
+) -> None:
+    became: list[tuple[list[str], dict[str, str]]] = []
+    went: list[Path] = []
+    monkeypatch.setattr(cli.os, "execve", lambda program, command, environment: became.append((command, environment)))
+    monkeypatch.setattr(cli.os, "chdir", went.append)
+    options = cli._parser().parse_args(["--cluster", "kind", *words])
+    options.run(options)
+    ((command, environment),) = became
+    assert command == [sys.executable, "-m", *tool]
+    assert environment["CLUSTER"] == "kind"
+    assert went == [paths.course_root()]
 
 
 @pytest.mark.parametrize(
