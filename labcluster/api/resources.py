@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from labcluster.schema.definitions import Type
+from typing import ClassVar
 
 _ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -39,11 +36,6 @@ class Resource:
 
     def __hash__(self) -> int:
         return hash((self.group, self.plural))
-
-    @property
-    def type(self) -> Type | None:
-        """The type of the objects where the resource brings its own; None where it is a published one."""
-        return None
 
     @property
     def singular(self) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -17,13 +16,11 @@ from labcluster.api import resources
 from labcluster.api.errors import ApiError
 from labcluster.api.pod_runtime import PodRuntime
 from labcluster.api.resources import Resource, ServedResources
+from labcluster.auth.pki import Pki
 from labcluster.auth.rbac.attributes import User
 from labcluster.auth.rbac.authorizer import Authorizer
-
-if TYPE_CHECKING:
-    from labcluster.auth.pki import Pki
-    from labcluster.kinds.kind import Kind
-    from labcluster.storage.registry import Registry
+from labcluster.kinds.kind import Kind
+from labcluster.storage.registry import Registry
 
 _COLLECTION_VERBS = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection"}
 _OBJECT_VERBS = {

@@ -6,7 +6,7 @@ Upstream: apiextensions-apiserver pkg/registry/customresource/{strategy,validato
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
@@ -15,6 +15,7 @@ from labcluster.kinds.formats import dns_subdomain
 from labcluster.kinds.kind import Column, Kind
 from labcluster.kinds.metadata import validate_object_meta
 from labcluster.kinds.printing import translate_timestamp
+from labcluster.kinds.reading import Reader
 from labcluster.kinds.scaling import ScalePaths
 from labcluster.schema.decoding import decode_metadata
 from labcluster.schema.structural import jsonpath, rules
@@ -23,9 +24,6 @@ from labcluster.schema.structural.lists import duplicates
 from labcluster.schema.structural.pruning import prune
 from labcluster.schema.structural.resource import CustomResource
 from labcluster.schema.structural.validation import MISSING, TYPE_INVALID, child, validate
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
 
 _BLOCKING = ("FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", TYPE_INVALID)
 _NAME = "Name must be unique within a namespace."
@@ -73,7 +71,7 @@ class CustomResourceKind(Kind):
         """The same: a status is part of the object."""
         return self._errors(new, old)
 
-    def prepare_update(self, new: JSON, old: JSON, registry: Registry) -> None:
+    def prepare_update(self, new: JSON, old: JSON, reader: Reader) -> None:
         """Nothing is carried over."""
 
     def _errors(self, obj: JSON, old: Any) -> list[FieldError]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from labcluster.api.field import FieldError
 from labcluster.api.objects import JSON
 from labcluster.api.resources import Resource
+from labcluster.kinds.printing import age
+from labcluster.kinds.reading import Reader
 from labcluster.kinds.scaling import WORKLOAD, ScalePaths
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -44,10 +43,10 @@ class Kind:
     def default(self, obj: JSON) -> None:
         """Fill in the defaults of the API version, in place."""
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Admission and allocation before validation, in place (initial status, finalizers, addresses)."""
 
-    def prepare_update(self, new: JSON, old: JSON, registry: Registry) -> None:
+    def prepare_update(self, new: JSON, old: JSON, reader: Reader) -> None:
         """Carry over what an update may leave out (clusterIP ...), in place."""
 
     def refuses_deletion(self, name: str) -> str:
@@ -57,7 +56,7 @@ class Kind:
     def prepare_delete(self, obj: JSON) -> None:
         """What the first DELETE adds to an object that is marked as being deleted, in place (finalizers ...)."""
 
-    def after_delete(self, obj: JSON, registry: Registry) -> None:
+    def after_delete(self, obj: JSON, reader: Reader) -> None:
         """Release what prepare_create allocated; called once the object has left the store."""
 
     def validate(self, obj: JSON) -> list[FieldError]:
@@ -92,6 +91,4 @@ class Kind:
 
     def cells(self, obj: JSON) -> list[Any]:
         """The values of the columns, wide ones included, in their order."""
-        from labcluster.kinds.printing import age  # a leaf module: imported late to stay one
-
         return [obj["metadata"]["name"], age(obj)]

@@ -4,7 +4,7 @@ apis/meta/v1/validation): the registry calls `validate` or `validate_update` for
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
@@ -20,9 +20,7 @@ from labcluster.api.resources import (
     Resource,
 )
 from labcluster.kinds import formats
-
-if TYPE_CHECKING:
-    from labcluster.kinds.kind import Kind
+from labcluster.kinds.kind import Kind
 
 ANNOTATIONS_MAX_BYTES = 256 * 1024  # keys and values of all annotations together
 IMMUTABLE = "field is immutable"

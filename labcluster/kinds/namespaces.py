@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
@@ -11,9 +11,7 @@ from labcluster.api.resources import NAMESPACES, Resource
 from labcluster.kinds import formats
 from labcluster.kinds.kind import Column, Kind
 from labcluster.kinds.printing import age
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.kinds.reading import Reader
 
 FINALIZER = "kubernetes"
 NAME_LABEL = "kubernetes.io/metadata.name"
@@ -31,14 +29,14 @@ class NamespaceKind(Kind):
             labels = obj["metadata"].get("labels") or {}
             obj["metadata"]["labels"] = {**labels, NAME_LABEL: name}
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Start Active, held by the namespace controller's finalizer."""
         spec = obj["spec"] = obj.get("spec") or {}
         finalizers = spec.get("finalizers") or []
         spec["finalizers"] = finalizers if FINALIZER in finalizers else [*finalizers, FINALIZER]
         obj["status"] = {"phase": "Active"}
 
-    def prepare_update(self, new: JSON, old: JSON, registry: Registry) -> None:
+    def prepare_update(self, new: JSON, old: JSON, reader: Reader) -> None:
         """Keep the finalizers of the spec; only the end of the namespace takes them away, none is ever added."""
         before = old.get("spec", {}).get("finalizers") or []
         spec = new["spec"] = new.get("spec") or {}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api import field
 from labcluster.api.conditions import is_pod_finished
@@ -15,9 +15,7 @@ from labcluster.kinds.kind import Kind
 from labcluster.kinds.pod_admission import admit, qos_class
 from labcluster.kinds.pod_defaults import default_pod
 from labcluster.kinds.pod_validation import validate_ephemeral_update, validate_pod_spec, validate_pod_update
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.kinds.reading import Reader
 
 GATED = "Scheduling is blocked due to non-empty scheduling gates"
 
@@ -33,9 +31,9 @@ class PodKind(Kind):
         """Fill in the defaults of a pod."""
         default_pod(obj)
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Admit the pod and give it its first status. Raises ApiError 403."""
-        admit(obj, registry)
+        admit(obj, reader)
         status: JSON = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
         obj["status"] = status
         if obj["spec"].get("schedulingGates"):

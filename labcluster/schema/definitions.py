@@ -148,9 +148,7 @@ def definition_name(resource: Resource) -> str:
 
 
 def type_of(resource: Resource) -> Type:
-    """The compiled type of a resource's kind; ANY for a kind without a schema."""
-    if resource.type is not None:
-        return resource.type
+    """The compiled type of a built-in resource's kind; ANY for a kind without a schema."""
     name = definition_name(resource)
     return _compile(name) if name in definitions() else ANY
 

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
 
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import JSON, name_of, namespace_of, uid_of
 from labcluster.api.resources import EVENTS
 from labcluster.api.times import now
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 log = logging.getLogger(__name__)
 
