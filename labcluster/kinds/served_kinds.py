@@ -87,7 +87,7 @@ class ServedKinds:
         return resource
 
 
-def seen(resource: Resource, obj: JSON) -> JSON:
+def in_version(resource: Resource, obj: JSON) -> JSON:
     """A stored object in the version of the resource: conversion strategy None, so only its apiVersion differs."""
     version = resource.api_version
     return obj if obj["apiVersion"] == version else {**obj, "apiVersion": version}

@@ -24,7 +24,7 @@ from labcluster.api.times import now
 from labcluster.kinds import KINDS
 from labcluster.kinds import metadata as metadata_rules
 from labcluster.kinds.kind import Kind
-from labcluster.kinds.served_kinds import seen
+from labcluster.kinds.served_kinds import in_version
 from labcluster.storage.store import Store
 from labcluster.storage.watch_cache import Change, Dependents, Objects, WatchCache
 
@@ -300,7 +300,7 @@ class Registry(WatchCache):
         storage = self._kinds.stored(resource).resource
         if storage.version != resource.version:
             before = self._objects[resource][namespace_of(old)][name_of(old)] if old else None
-            return seen(resource, self._write(storage, seen(storage, new), before, dry_run=dry_run))
+            return in_version(resource, self._write(storage, in_version(storage, new), before, dry_run=dry_run))
         revision = self.revision + 1
         if dry_run:
             _encoded(new)
@@ -321,7 +321,7 @@ class Registry(WatchCache):
         storage = self._kinds.stored(resource).resource
         if storage.version != resource.version:
             before = self._objects[resource][namespace_of(old)][name_of(old)]
-            return seen(resource, self._remove(storage, before, last=seen(storage, last), dry_run=False))
+            return in_version(resource, self._remove(storage, before, last=in_version(storage, last), dry_run=False))
         revision = self.revision + 1
         last = {**last, "metadata": {**last["metadata"], "resourceVersion": str(revision)}}
         self._store.append(revision, resource.key(namespace_of(old), name_of(old)), None)

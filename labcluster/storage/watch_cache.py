@@ -19,7 +19,7 @@ from labcluster.api.objects import JSON, name_of, namespace_of
 from labcluster.api.resources import CUSTOM_RESOURCE_DEFINITIONS, EVERYTHING, RESOURCES, Resource
 from labcluster.api.selectors import LabelSelector
 from labcluster.kinds.kind import Kind
-from labcluster.kinds.served_kinds import ServedKinds, seen
+from labcluster.kinds.served_kinds import ServedKinds, in_version
 from labcluster.storage.store import HISTORY, Store
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class WatchCache:
     def find(self, resource: Resource, namespace: str, name: str) -> JSON | None:
         """The object, or None. `namespace` is "" for cluster-scoped resources."""
         found = self._objects[resource].get(namespace, {}).get(name)
-        return found if found is None or not resource.custom else seen(resource, found)
+        return found if found is None or not resource.custom else in_version(resource, found)
 
     def why_not_served(self, crd: JSON) -> str:
         """Why what a CustomResourceDefinition says cannot be served; "" if nothing stands in the way."""
@@ -122,7 +122,7 @@ class WatchCache:
         names = [namespace] if namespace else sorted(by_namespace)
         found = [by_namespace[n][k] for n in names if n in by_namespace for k in sorted(by_namespace[n])]
         if resource.custom:
-            found = [seen(resource, obj) for obj in found]
+            found = [in_version(resource, obj) for obj in found]
         if labels is None or not labels.requirements:
             return found
         return [o for o in found if labels.matches(o["metadata"].get("labels") or {})]
@@ -137,7 +137,7 @@ class WatchCache:
             if change.old is None:
                 state.pop(key, None)
             else:
-                state[key] = seen(resource, change.old)
+                state[key] = in_version(resource, change.old)
         return [state[key] for key in sorted(state)]
 
     def dependents(self, uid: str) -> Dependents:
@@ -221,7 +221,7 @@ class WatchCache:
         kind = self._kinds.stored(resource)
         for by_name in self._objects[resource].values():
             for name, obj in by_name.items():
-                new = clone(seen(resource, obj))
+                new = clone(in_version(resource, obj))
                 try:
                     kind.default(new)
                 except Exception:  # a schema that was stored before it would be refused: the object stays as it is

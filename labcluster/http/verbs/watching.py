@@ -25,7 +25,7 @@ from labcluster.http.messages.options import ListOptions
 from labcluster.http.messages.responses import JSON_TYPE, deprecations, headers, internal_error
 from labcluster.http.messages.selection import Matcher, matcher
 from labcluster.http.verbs.reading import namespace
-from labcluster.kinds.served_kinds import seen
+from labcluster.kinds.served_kinds import in_version
 from labcluster.storage.registry import Change
 
 BOOKMARK_SECONDS = 60.0
@@ -54,7 +54,7 @@ class Line:
     def of(self, kind: str, obj: JSON, revision: int = 0) -> bytes:
         """The line of one event. With a `revision`, the object must be the state at that revision."""
         if self._resource.custom:
-            obj = seen(self._resource, obj)
+            obj = in_version(self._resource, obj)
         if self._form.shown_as or not revision:
             return _encode(kind, self._shown(obj))
         key = (revision, kind, self._resource.version, self._served)
