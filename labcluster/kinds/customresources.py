@@ -15,7 +15,6 @@ from labcluster.kinds.formats import dns_subdomain
 from labcluster.kinds.kind import Column, Kind
 from labcluster.kinds.metadata import validate_object_meta
 from labcluster.kinds.printing import translate_timestamp
-from labcluster.kinds.reading import Reader
 from labcluster.kinds.scaling import ScalePaths
 from labcluster.schema.decoding import decode_metadata
 from labcluster.schema.structural import jsonpath, rules
@@ -70,9 +69,6 @@ class CustomResourceKind(Kind):
     def validate_status_update(self, new: JSON, old: JSON) -> list[FieldError]:
         """The same: a status is part of the object."""
         return self._errors(new, old)
-
-    def prepare_update(self, new: JSON, old: JSON, reader: Reader) -> None:
-        """Nothing is carried over."""
 
     def _errors(self, obj: JSON, old: Any) -> list[FieldError]:
         errors = validate(obj, self._schema, old=old)

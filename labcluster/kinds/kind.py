@@ -37,6 +37,10 @@ class Kind:
     tracks_generation: ClassVar[bool] = False
     # Whether a DELETE that says nothing of dependents leaves them (of what is served, Jobs only: batch/v1 always did).
     orphans_by_default: ClassVar[bool] = False
+    # Whether a creation may bring a status, although a subresource writes it later.
+    created_with_status: ClassVar[bool] = False
+    # Whether an object that is deleted at once is marked as being deleted first, for those who watch.
+    is_marked_before_removal: ClassVar[bool] = False
     # Where the scale subresource finds its numbers.
     scale_paths: ScalePaths = WORKLOAD
 
@@ -56,8 +60,9 @@ class Kind:
     def prepare_delete(self, obj: JSON) -> None:
         """What the first DELETE adds to an object that is marked as being deleted, in place (finalizers ...)."""
 
-    def after_delete(self, obj: JSON, reader: Reader) -> None:
-        """Release what prepare_create allocated; called once the object has left the store."""
+    def is_held(self, obj: JSON) -> bool:
+        """Whether something other than metadata.finalizers keeps an object that is being deleted."""
+        return False
 
     def validate(self, obj: JSON) -> list[FieldError]:
         """Errors of a complete object."""

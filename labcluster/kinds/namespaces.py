@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from labcluster.api import field
+from labcluster.api import errors, field
 from labcluster.api.field import FieldError
 from labcluster.api.objects import JSON, is_terminating
 from labcluster.api.resources import NAMESPACES, Resource
@@ -49,6 +49,14 @@ class NamespaceKind(Kind):
         """The cluster's own namespaces stay."""
         return "this namespace may not be deleted" if name in IMMORTAL else ""
 
+    def prepare_delete(self, obj: JSON) -> None:
+        """From now on the namespace is Terminating."""
+        obj["status"] = {**obj.get("status", {}), "phase": "Terminating"}
+
+    def is_held(self, obj: JSON) -> bool:
+        """The finalizers of the spec hold it until its content is gone."""
+        return bool(obj.get("spec", {}).get("finalizers"))
+
     def validate(self, obj: JSON) -> list[FieldError]:
         """Errors of the finalizers' names."""
         finalizers = obj.get("spec", {}).get("finalizers") or []
@@ -63,3 +71,24 @@ class NamespaceKind(Kind):
     def cells(self, obj: JSON) -> list[Any]:
         """Name, phase, age."""
         return [obj["metadata"]["name"], obj.get("status", {}).get("phase", ""), age(obj)]
+
+
+def check_lifecycle(resource: Resource, metadata: JSON, reader: Reader) -> None:
+    """The NamespaceLifecycle admission plugin: new objects need a namespace that is there and stays.
+
+    Raises ApiError 403 and 404.
+    """
+    if not resource.namespaced:
+        return
+    name = metadata.get("namespace") or ""
+    namespace = reader.find(NAMESPACES, "", name)
+    if namespace is None:
+        raise errors.not_found(NAMESPACES, name)
+    if is_terminating(namespace):
+        why = f"unable to create new content in namespace {name} because it is being terminated"
+        cause = {
+            "reason": "NamespaceTerminating",
+            "message": f"namespace {name} is being terminated",
+            "field": "metadata.namespace",
+        }
+        raise errors.forbidden(resource, metadata.get("name", ""), why, causes=[cause])

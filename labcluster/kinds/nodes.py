@@ -22,6 +22,7 @@ class NodeKind(Kind):
     """A node as its kubelet registers it; conditions and capacities are the kubelet's to write."""
 
     resource: ClassVar[Resource] = NODES
+    created_with_status = True
 
     def default(self, obj: JSON) -> None:
         """A node has a spec and a status, if only empty ones."""

@@ -25,6 +25,7 @@ class PodKind(Kind):
 
     resource = PODS
     tracks_generation = True
+    is_marked_before_removal = True
     columns = pod_printing.COLUMNS
 
     def default(self, obj: JSON) -> None:

@@ -19,9 +19,9 @@ from labcluster.api import errors
 from labcluster.api.json_values import clone, sharing
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, uid_of
 from labcluster.api.random_names import random_suffix
-from labcluster.api.resources import NAMESPACES, NODES, PODS, Resource
+from labcluster.api.resources import Resource
 from labcluster.api.times import now
-from labcluster.kinds import KINDS
+from labcluster.kinds import KINDS, namespaces
 from labcluster.kinds import metadata as metadata_rules
 from labcluster.kinds.kind import Kind
 from labcluster.kinds.served_kinds import in_version
@@ -77,14 +77,14 @@ class Registry(WatchCache):
         generated = not metadata.get("name") and bool(metadata.get("generateName"))
         if generated:
             metadata["name"] = self._generate(resource, metadata)
-        self._check_namespace(resource, metadata)
+        namespaces.check_lifecycle(resource, metadata, self)
         metadata["uid"] = str(uuid.uuid4())
         metadata["creationTimestamp"] = now()
         if kind.tracks_generation:
             metadata["generation"] = 1
         else:
             metadata.pop("generation", None)
-        if "status" in resource.subresources and resource != NODES:
+        if "status" in resource.subresources and not kind.created_with_status:
             new.pop("status", None)
         kind.default(new)
         kind.prepare_create(new, self)
@@ -131,7 +131,7 @@ class Registry(WatchCache):
             self._raise_invalid(resource, new, found)
         if new == old:
             return old
-        if self._is_deletable(resource, new):
+        if _is_deletable(kind, new):
             return self._remove(resource, old, last=new, dry_run=dry_run)
         return self._write(resource, new, old, dry_run=dry_run)
 
@@ -183,11 +183,9 @@ class Registry(WatchCache):
             metadata["deletionGracePeriodSeconds"] = grace
             if metadata.get("generation"):
                 metadata["generation"] += 1
-            if resource == NAMESPACES:
-                new["status"] = {**new.get("status", {}), "phase": "Terminating"}
-        if self._is_deletable(resource, new):
-            if resource == PODS and new != old and not options.dry_run:
-                # What is deleted with grace is first marked so that nothing is left of it (registry/rest/delete.go).
+        if _is_deletable(kind, new):
+            if kind.is_marked_before_removal and new != old and not options.dry_run:
+                # What may be deleted with grace is first marked, with no grace left (registry/rest/delete.go).
                 old = new = self._write(resource, new, old, dry_run=False)
             # Deleted at once: the last state is as it was, without the marks of a deletion that nobody saw.
             return self._remove(resource, old, last=old if not is_terminating(old) else new, dry_run=options.dry_run)
@@ -204,23 +202,6 @@ class Registry(WatchCache):
             if self.find(resource, metadata.get("namespace", ""), name) is None:
                 return name
         raise errors.already_exists(resource, name)
-
-    def _check_namespace(self, resource: Resource, metadata: JSON) -> None:
-        """The NamespaceLifecycle admission plugin."""
-        if not resource.namespaced:
-            return
-        name = metadata.get("namespace") or ""
-        namespace = self.find(NAMESPACES, "", name)
-        if namespace is None:
-            raise errors.not_found(NAMESPACES, name)
-        if is_terminating(namespace):
-            why = f"unable to create new content in namespace {name} because it is being terminated"
-            cause = {
-                "reason": "NamespaceTerminating",
-                "message": f"namespace {name} is being terminated",
-                "field": "metadata.namespace",
-            }
-            raise errors.forbidden(resource, metadata.get("name", ""), why, causes=[cause])
 
     def _check_preconditions(
         self, resource: Resource, old: JSON, uid: str | None, version: str | None, *, deleting: bool = False
@@ -286,16 +267,6 @@ class Registry(WatchCache):
         if problems:
             raise errors.invalid(resource, name_of(obj), problems)
 
-    @staticmethod
-    def _is_deletable(resource: Resource, obj: JSON) -> bool:
-        """Whether nothing holds a terminating object any more."""
-        metadata = obj["metadata"]
-        if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
-            return False
-        if resource == NAMESPACES and obj.get("spec", {}).get("finalizers"):
-            return False
-        return not metadata.get("deletionGracePeriodSeconds")
-
     def _write(self, resource: Resource, new: JSON, old: JSON | None, *, dry_run: bool) -> JSON:
         storage = self._kinds.stored(resource).resource
         if storage.version != resource.version:
@@ -326,8 +297,15 @@ class Registry(WatchCache):
         last = {**last, "metadata": {**last["metadata"], "resourceVersion": str(revision)}}
         self._store.append(revision, resource.key(namespace_of(old), name_of(old)), None)
         self._publish(Change("DELETED", resource, last, old, revision))
-        self._kinds.kind(resource).after_delete(last, self)
         return last
+
+
+def _is_deletable(kind: Kind, obj: JSON) -> bool:
+    """Whether nothing holds a terminating object any more."""
+    metadata = obj["metadata"]
+    if not metadata.get("deletionTimestamp") or metadata.get("finalizers") or kind.is_held(obj):
+        return False
+    return not metadata.get("deletionGracePeriodSeconds")
 
 
 def _finalizers(obj: JSON) -> list[str]:
