@@ -58,6 +58,17 @@ class CustomResourceKind(Kind):
         prune(obj, self._schema)
         fill_in(obj, self._schema)
 
+    def default_status(self, obj: JSON) -> None:
+        """The same: a status is part of the object, and of its schema."""
+        self.default(obj)
+
+    def merged(self, given: JSON, old: JSON, subresource: str) -> JSON:
+        """A write without a status takes it away: unlike Go's types, these may have none."""
+        new = super().merged(given, old, subresource)
+        if subresource == "status" and "status" not in given:
+            new.pop("status", None)
+        return new
+
     def validate(self, obj: JSON) -> list[FieldError]:
         """Errors of an object against the schema and its rules."""
         return self._errors(obj, MISSING)

@@ -6,6 +6,7 @@ from typing import Any, ClassVar
 
 from labcluster.api import errors, field
 from labcluster.api.field import FieldError
+from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON, is_terminating
 from labcluster.api.resources import NAMESPACES, Resource
 from labcluster.kinds import formats
@@ -28,6 +29,14 @@ class NamespaceKind(Kind):
         if name := obj["metadata"].get("name"):
             labels = obj["metadata"].get("labels") or {}
             obj["metadata"]["labels"] = {**labels, NAME_LABEL: name}
+
+    def merged(self, given: JSON, old: JSON, subresource: str) -> JSON:
+        """The finalize subresource touches the finalizers of the spec."""
+        if subresource != "finalize":
+            return super().merged(given, old, subresource)
+        new: JSON = clone(old)
+        new["spec"] = {**new.get("spec", {}), "finalizers": list((given.get("spec") or {}).get("finalizers") or ())}
+        return new
 
     def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Start Active, held by the namespace controller's finalizer."""

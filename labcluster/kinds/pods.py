@@ -7,6 +7,7 @@ from typing import Any
 from labcluster.api import field
 from labcluster.api.conditions import is_pod_finished
 from labcluster.api.field import FieldError
+from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON
 from labcluster.api.resources import PODS
 from labcluster.api.times import now
@@ -26,11 +27,26 @@ class PodKind(Kind):
     resource = PODS
     tracks_generation = True
     is_marked_before_removal = True
+    status_subresources = ("status", "binding")
     columns = pod_printing.COLUMNS
 
     def default(self, obj: JSON) -> None:
         """Fill in the defaults of a pod."""
         default_pod(obj)
+
+    def merged(self, given: JSON, old: JSON, subresource: str) -> JSON:
+        """Also what the scheduler may touch, and what those who add ephemeral containers may."""
+        if subresource == "binding":  # the node and the condition in one
+            new = super().merged(given, old, "status")
+            new["spec"]["nodeName"] = given["spec"]["nodeName"]
+            return new
+        if subresource == "ephemeralcontainers":  # dropNonEphemeralContainerUpdates
+            added: JSON = clone(old)
+            added["spec"].pop("ephemeralContainers", None)
+            if wanted := (given.get("spec") or {}).get("ephemeralContainers"):
+                added["spec"]["ephemeralContainers"] = clone(wanted)
+            return added
+        return super().merged(given, old, subresource)
 
     def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Admit the pod and give it its first status. Raises ApiError 403."""
@@ -63,7 +79,7 @@ class PodKind(Kind):
         """Errors of a change; ephemeral containers are added through a subresource of their own."""
         if subresource == "ephemeralcontainers":
             return validate_ephemeral_update(new, old)
-        return self.validate_update(new, old)
+        return super().validate_subresource_update(new, old, subresource)
 
     def grace_seconds(self, obj: JSON, wanted: int | None) -> int:
         """The caller's seconds or the pod's own; none when no process can be running (CheckGracefulDelete)."""

@@ -76,11 +76,9 @@ def _internal(what: str) -> ApiError:
 
 
 def apply_scale(obj: JSON, scale: JSON, paths: ScalePaths = WORKLOAD) -> JSON:
-    """A copy of the workload with the replicas that the Scale asks for, to be given to Registry.update.
+    """A copy of the workload with the replicas that the Scale asks for.
 
-    The Scale's uid and resourceVersion, where it has them, go along, so that the update conflicts when the
-    workload has changed meanwhile. Raises ApiError 422 when the number is negative,
-    or cannot be set where the path leads.
+    Raises ApiError 422 when the number is negative, or cannot be set where the path leads.
     """
     spec = scale.get("spec") or {}
     wrong = not_negative(spec, ("replicas",), "spec")
@@ -92,9 +90,4 @@ def apply_scale(obj: JSON, scale: JSON, paths: ScalePaths = WORKLOAD) -> JSON:
     except ValueError as error:
         wrong = [field.invalid("spec.replicas", spec.get("replicas") or 0, str(error))]
         raise errors.invalid(SCALES, name_of(obj), wrong) from error
-    given = scale.get("metadata") or {}
-    for key in ("uid", "resourceVersion"):
-        scaled["metadata"].pop(key, None)
-        if given.get(key):
-            scaled["metadata"][key] = given[key]
     return scaled

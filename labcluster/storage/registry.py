@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import datetime as dt
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from labcluster.api import errors
+from labcluster.api.field import FieldError
 from labcluster.api.json_values import clone, sharing
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, uid_of
 from labcluster.api.random_names import random_suffix
@@ -28,13 +29,18 @@ from labcluster.kinds.served_kinds import in_version
 from labcluster.storage.store import Store
 from labcluster.storage.watch_cache import Change, Dependents, Objects, WatchCache
 
-__all__ = ["FOREGROUND", "ORPHAN", "Change", "DeleteOptions", "Dependents", "Objects", "Registry"]
+__all__ = ["FOREGROUND", "ORPHAN", "Change", "DeleteOptions", "Dependents", "Objects", "Registry", "Tracker"]
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 GENERATE_NAME_TRIES = 8
 _LEVELS_ABOVE = 20
 GENERATE_NAME_BASE = 58  # characters of generateName that are kept before the suffix (names/generate.go)
+
+
+# What metadata.managedFields are once a client has replaced the first object, {} for a creation, by the second one.
+# Their defaults are filled in; what admission adds is not there yet, as it belongs to nobody.
+Tracker = Callable[[JSON, JSON], Objects]
 
 
 @dataclass(frozen=True)
@@ -55,10 +61,8 @@ class Registry(WatchCache):
         """Load what the store holds."""
         super().__init__(store, kinds)
 
-    def create(
-        self, resource: Resource, obj: JSON, *, dry_run: bool = False, managed_fields: Objects | None = None
-    ) -> JSON:
-        """Store a new object, with `managed_fields` as metadata.managedFields if they are given.
+    def create(self, resource: Resource, obj: JSON, *, dry_run: bool = False, track: Tracker | None = None) -> JSON:
+        """Store a new object; without `track` it has no managers.
 
         Raises ApiError 400, 403 (admission), 404 (namespace), 409, 422.
         """
@@ -70,8 +74,6 @@ class Registry(WatchCache):
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
         for unset in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields"):
             metadata.pop(unset, None)
-        if managed_fields:
-            metadata["managedFields"] = managed_fields
         if not resource.namespaced:
             metadata.pop("namespace", None)
         generated = not metadata.get("name") and bool(metadata.get("generateName"))
@@ -87,8 +89,9 @@ class Registry(WatchCache):
         if "status" in resource.subresources and not kind.created_with_status:
             new.pop("status", None)
         kind.default(new)
+        _track(track, {}, new)
         kind.prepare_create(new, self)
-        self._raise_invalid(resource, new, [*metadata_rules.validate(new, kind), *kind.validate(new)])
+        _raise_invalid(resource, new, [*metadata_rules.validate(new, kind), *kind.validate(new)])
         if self.find(resource, metadata.get("namespace", ""), metadata["name"]) is not None:
             raise errors.already_exists(resource, metadata["name"])
         return self._write(resource, new, None, dry_run=dry_run)
@@ -100,35 +103,30 @@ class Registry(WatchCache):
         *,
         subresource: str = "",
         dry_run: bool = False,
-        managed_fields: Objects | None = None,
+        track: Tracker | None = None,
     ) -> JSON:
-        """Replace an object, or only its status. Nothing is written when nothing changes.
+        """Replace an object, or what that subresource may touch of it. Nothing is written when nothing changes.
 
-        metadata.managedFields stays as it is stored unless `managed_fields` are given.
+        `obj` is what clients of the subresource send: the object, or its Scale. Without `track` its managers stay.
         Raises ApiError 404, 409 when `obj` carries another resourceVersion or uid, 422.
         """
         kind = self._kinds.kind(resource)
         old = self.get(resource, obj["metadata"].get("namespace", ""), name_of(obj))
+        new = kind.merged(obj, old, subresource)
         self._check_preconditions(resource, old, obj["metadata"].get("uid"), obj["metadata"].get("resourceVersion"))
-        new = self._merged(resource, obj, old, subresource)
-        if managed_fields is not None:
-            new["metadata"]["managedFields"] = managed_fields
-            if not managed_fields:
-                del new["metadata"]["managedFields"]
-        if subresource in ("status", "binding"):
-            if resource.custom:
-                kind.default(new)
-            self._raise_invalid(resource, new, kind.validate_status_update(new, old))
+        problems: list[FieldError] = []
+        if subresource in kind.status_subresources:
+            kind.default_status(new)
+            _track(track, old, new)
         else:
             kind.default(new)
+            _track(track, old, new)
             kind.prepare_update(new, old, self)
             if kind.tracks_generation and _intent(resource, new) != _intent(resource, old):
                 new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-            found = [
-                *metadata_rules.validate_update(new, old, kind),
-                *kind.validate_subresource_update(new, old, subresource),
-            ]
-            self._raise_invalid(resource, new, found)
+            problems += metadata_rules.validate_update(new, old, kind)
+        problems += kind.validate_subresource_update(new, old, subresource)
+        _raise_invalid(resource, new, problems)
         if new == old:
             return old
         if _is_deletable(kind, new):
@@ -219,54 +217,6 @@ class Registry(WatchCache):
                 )
             raise errors.conflict(resource, name_of(old), why)
 
-    @staticmethod
-    def _merged(resource: Resource, obj: JSON, old: JSON, subresource: str) -> JSON:
-        """The new object, with what this request may not touch taken from the old one."""
-        if subresource in ("status", "binding"):
-            merged: JSON = clone(old)
-            if "status" in obj:
-                merged["status"] = clone(obj["status"])
-            elif resource.custom:
-                merged.pop("status", None)
-            if subresource == "binding":  # the scheduler's write: the node and the condition in one
-                merged["spec"]["nodeName"] = obj["spec"]["nodeName"]
-            return merged
-        if subresource == "ephemeralcontainers":  # dropNonEphemeralContainerUpdates of pod/strategy.go
-            merged = clone(old)
-            merged["spec"].pop("ephemeralContainers", None)
-            if wanted := (obj.get("spec") or {}).get("ephemeralContainers"):
-                merged["spec"]["ephemeralContainers"] = clone(wanted)
-            return merged
-        new: JSON = clone(obj)
-        new["apiVersion"], new["kind"] = resource.api_version, resource.kind
-        metadata = new["metadata"]
-        for fixed in (
-            "uid",
-            "creationTimestamp",
-            "generation",
-            "generateName",
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "resourceVersion",
-            "managedFields",
-        ):
-            if fixed in old["metadata"]:
-                metadata[fixed] = old["metadata"][fixed]
-            else:
-                metadata.pop(fixed, None)
-        if "status" in resource.subresources:
-            if "status" in old:
-                new["status"] = clone(old["status"])
-            else:
-                new.pop("status", None)
-        return new
-
-    @staticmethod
-    def _raise_invalid(resource: Resource, obj: JSON, found: Iterable[Any]) -> None:
-        problems = list(found)
-        if problems:
-            raise errors.invalid(resource, name_of(obj), problems)
-
     def _write(self, resource: Resource, new: JSON, old: JSON | None, *, dry_run: bool) -> JSON:
         storage = self._kinds.stored(resource).resource
         if storage.version != resource.version:
@@ -298,6 +248,21 @@ class Registry(WatchCache):
         self._store.append(revision, resource.key(namespace_of(old), name_of(old)), None)
         self._publish(Change("DELETED", resource, last, old, revision))
         return last
+
+
+def _track(track: Tracker | None, old: JSON, new: JSON) -> None:
+    """Bring metadata.managedFields of `new` up to date, in place."""
+    if track is None:
+        return
+    if managed := track(old, new):
+        new["metadata"]["managedFields"] = managed
+    else:
+        new["metadata"].pop("managedFields", None)
+
+
+def _raise_invalid(resource: Resource, obj: JSON, problems: Sequence[FieldError]) -> None:
+    if problems:
+        raise errors.invalid(resource, name_of(obj), list(problems))
 
 
 def _is_deletable(kind: Kind, obj: JSON) -> bool:
