@@ -8,6 +8,7 @@ status kept apart from spec, graceful deletion, finalizers. What differs from ki
 from __future__ import annotations
 
 import datetime as dt
+import sqlite3
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ from labcluster.api.times import now
 from labcluster.kinds import KINDS, namespaces
 from labcluster.kinds import metadata as metadata_rules
 from labcluster.kinds.kind import Kind
-from labcluster.kinds.served_kinds import in_version
+from labcluster.kinds.served_kinds import ServedKinds, in_version
 from labcluster.storage.store import Store
 from labcluster.storage.watch_cache import Change, Dependents, Objects, WatchCache
 
@@ -54,19 +55,39 @@ class DeleteOptions:
     dry_run: bool = False
 
 
-class Registry(WatchCache):
-    """Every write of an object, over the reads of the watch cache."""
+class Registry:
+    """Every write of an object. Reads and subscriptions are those of its watch cache."""
 
     def __init__(self, store: Store, kinds: Mapping[Resource, Kind] = KINDS) -> None:
         """Load what the store holds."""
-        super().__init__(store, kinds)
+        self._store = store
+        self._kinds = ServedKinds(kinds)
+        self._cache = cache = WatchCache(store, self._kinds)
+        # What is served, and all reads: the methods themselves, so that a read costs no call more.
+        self.served, self.kind, self.why_not_served = self._kinds.resources, self._kinds.kind, self._kinds.why_not
+        self.find, self.get, self.list, self.list_at = cache.find, cache.get, cache.list, cache.list_at
+        self.subscribe, self.follow, self.changes_since = cache.subscribe, cache.follow, cache.changes_since
+        self.dependents = cache.dependents
+
+    @property
+    def revision(self) -> int:
+        """The resourceVersion of the whole store."""
+        return self._cache.revision
+
+    def store_problem(self) -> str:
+        """Why the store does not hold what is served here; "" when it does."""
+        try:
+            newest = self._store.newest()
+        except sqlite3.Error as error:
+            return f"the store {self._store.path} cannot be read: {error}"
+        return "" if newest == self.revision else f"the store is at revision {newest}, not {self.revision}"
 
     def create(self, resource: Resource, obj: JSON, *, dry_run: bool = False, track: Tracker | None = None) -> JSON:
         """Store a new object; without `track` it has no managers.
 
         Raises ApiError 400, 403 (admission), 404 (namespace), 409, 422.
         """
-        kind = self._kinds.kind(resource)
+        kind = self.kind(resource)
         new: JSON = clone(obj)
         new["apiVersion"], new["kind"] = resource.api_version, resource.kind
         metadata = new.setdefault("metadata", {})
@@ -79,7 +100,7 @@ class Registry(WatchCache):
         generated = not metadata.get("name") and bool(metadata.get("generateName"))
         if generated:
             metadata["name"] = self._generate(resource, metadata)
-        namespaces.check_lifecycle(resource, metadata, self)
+        namespaces.check_lifecycle(resource, metadata, self._cache)
         metadata["uid"] = str(uuid.uuid4())
         metadata["creationTimestamp"] = now()
         if kind.tracks_generation:
@@ -90,7 +111,7 @@ class Registry(WatchCache):
             new.pop("status", None)
         kind.default(new)
         _track(track, {}, new)
-        kind.prepare_create(new, self)
+        kind.prepare_create(new, self._cache)
         _raise_invalid(resource, new, [*metadata_rules.validate(new, kind), *kind.validate(new)])
         if self.find(resource, metadata.get("namespace", ""), metadata["name"]) is not None:
             raise errors.already_exists(resource, metadata["name"])
@@ -110,7 +131,7 @@ class Registry(WatchCache):
         `obj` is what clients of the subresource send: the object, or its Scale. Without `track` its managers stay.
         Raises ApiError 404, 409 when `obj` carries another resourceVersion or uid, 422.
         """
-        kind = self._kinds.kind(resource)
+        kind = self.kind(resource)
         old = self.get(resource, obj["metadata"].get("namespace", ""), name_of(obj))
         new = kind.merged(obj, old, subresource)
         self._check_preconditions(resource, old, obj["metadata"].get("uid"), obj["metadata"].get("resourceVersion"))
@@ -121,7 +142,7 @@ class Registry(WatchCache):
         else:
             kind.default(new)
             _track(track, old, new)
-            kind.prepare_update(new, old, self)
+            kind.prepare_update(new, old, self._cache)
             if kind.tracks_generation and _intent(resource, new) != _intent(resource, old):
                 new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
             problems += metadata_rules.validate_update(new, old, kind)
@@ -130,7 +151,7 @@ class Registry(WatchCache):
         if new == old:
             return old
         if _is_deletable(kind, new):
-            return self._remove(resource, old, last=new, dry_run=dry_run)
+            return self._remove(resource, new, dry_run=dry_run)
         return self._write(resource, new, old, dry_run=dry_run)
 
     def modify(
@@ -154,7 +175,7 @@ class Registry(WatchCache):
         """
         old = self.get(resource, namespace, name)
         self._check_preconditions(resource, old, options.uid, options.resource_version, deleting=True)
-        kind = self._kinds.kind(resource)
+        kind = self.kind(resource)
         new: JSON = clone(old)
         metadata = new["metadata"]
         if not is_terminating(old):
@@ -186,7 +207,7 @@ class Registry(WatchCache):
                 # What may be deleted with grace is first marked, with no grace left (registry/rest/delete.go).
                 old = new = self._write(resource, new, old, dry_run=False)
             # Deleted at once: the last state is as it was, without the marks of a deletion that nobody saw.
-            return self._remove(resource, old, last=old if not is_terminating(old) else new, dry_run=options.dry_run)
+            return self._remove(resource, new if is_terminating(old) else old, dry_run=options.dry_run)
         if new == old:
             return old
         return self._write(resource, new, old, dry_run=options.dry_run)
@@ -218,35 +239,29 @@ class Registry(WatchCache):
             raise errors.conflict(resource, name_of(old), why)
 
     def _write(self, resource: Resource, new: JSON, old: JSON | None, *, dry_run: bool) -> JSON:
-        storage = self._kinds.stored(resource).resource
-        if storage.version != resource.version:
-            before = self._objects[resource][namespace_of(old)][name_of(old)] if old else None
-            return in_version(resource, self._write(storage, in_version(storage, new), before, dry_run=dry_run))
-        revision = self.revision + 1
         if dry_run:
             _encoded(new)
-            new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"] if old else ""
-            if not old:
-                del new["metadata"]["resourceVersion"]
             return new
+        namespace, name, revision = namespace_of(new), name_of(new), self.revision + 1
         new["metadata"]["resourceVersion"] = str(revision)
-        self._store.append(revision, resource.key(namespace_of(new), name_of(new)), _encoded(new))
-        if old:
-            new = sharing(new, old)  # the history holds both
-        self._publish(Change("MODIFIED" if old else "ADDED", resource, new, old, revision))
-        return new
+        storage = self._kinds.stored(resource).resource
+        stored = in_version(storage, new)
+        self._store.append(revision, storage.key(namespace, name), _encoded(stored))
+        before = self._cache.find(storage, namespace, name) if old else None
+        if before:
+            stored = sharing(stored, before)  # the history holds both
+        self._cache.publish(Change("MODIFIED" if before else "ADDED", storage, stored, before, revision))
+        return in_version(resource, stored)
 
-    def _remove(self, resource: Resource, old: JSON, *, last: JSON, dry_run: bool) -> JSON:
+    def _remove(self, resource: Resource, last: JSON, *, dry_run: bool) -> JSON:
         if dry_run:
             return last
-        storage = self._kinds.stored(resource).resource
-        if storage.version != resource.version:
-            before = self._objects[resource][namespace_of(old)][name_of(old)]
-            return in_version(resource, self._remove(storage, before, last=in_version(storage, last), dry_run=False))
-        revision = self.revision + 1
+        namespace, name, revision = namespace_of(last), name_of(last), self.revision + 1
         last = {**last, "metadata": {**last["metadata"], "resourceVersion": str(revision)}}
-        self._store.append(revision, resource.key(namespace_of(old), name_of(old)), None)
-        self._publish(Change("DELETED", resource, last, old, revision))
+        storage = self._kinds.stored(resource).resource
+        before = self._cache.find(storage, namespace, name)
+        self._store.append(revision, storage.key(namespace, name), None)
+        self._cache.publish(Change("DELETED", storage, in_version(storage, last), before, revision))
         return last
 
 

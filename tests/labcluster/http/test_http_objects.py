@@ -352,7 +352,7 @@ async def test_an_old_chunk_token_has_expired(api: ApiServer, call: Client) -> N
     for name in "abc":
         api.registry.create(CONFIG_MAPS, config_map(name))
     _, first = await call("GET", f"{MAPS}?limit=1")
-    api.registry._forgotten = api.registry.revision + 1
+    api.registry._cache._forgotten = api.registry.revision + 1
     code, status = await call("GET", f"{MAPS}?limit=1&continue={first['metadata']['continue']}")
     assert (code, status["reason"]) == (410, "Expired")
     assert status["message"].startswith("The provided continue parameter is too old")
