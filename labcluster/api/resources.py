@@ -153,7 +153,7 @@ REVIEWS = (
     ACCESS_REVIEWS,
     LOCAL_ACCESS_REVIEWS,
 )
-# Answered by looking, never stored, so it is no row of the table.
+# Answered by looking, never stored.
 COMPONENT_STATUSES = Resource("", "v1", "componentstatuses", "ComponentStatus", False, ("cs",), verbs=("get", "list"))
 
 EVERYTHING = Resource("*", "*", "*", "*")  # in subscriptions: all resources, those that are served later too
@@ -198,14 +198,14 @@ class ServedResources:
 
     def __init__(self) -> None:
         self.generation = 0  # moves with every change: what is made from the table is kept no longer
-        self._by_path = {(r.group, r.version, r.plural): r for r in RESOURCES}
+        self._by_path = {(r.group, r.version, r.plural): r for r in (*RESOURCES, *REVIEWS, COMPONENT_STATUSES)}
         self._by_kind = {(r.api_version, r.kind): r for r in RESOURCES}
         self._stored = {r.qualified: r for r in RESOURCES}
         self._custom: dict[str, tuple[Resource, ...]] = {}
         self._endings: dict[Resource, list[Callable[[], None]]] = {}
 
     def all(self) -> list[Resource]:
-        """Every version of every resource, the built-in ones first."""
+        """Every version of every resource that is stored, the built-in ones first."""
         return [*RESOURCES, *(version for versions in self._custom.values() for version in versions)]
 
     def stored(self) -> list[Resource]:

@@ -129,10 +129,11 @@ def parse_target(method: str, parts: list[str], served: ServedResources, *, watc
     if watching and verb in ("get", "list") and not subresource:
         verb = "watch"
     resource = served.find(group, version, plural)
+    if resource is not None and name and "get" not in resource.verbs:
+        resource = None  # a review has no name
     if resource is not None and resource.namespaced != (within and bool(namespace)):
-        across = resource.namespaced and not name and verb in ("list", "watch")
-        if resource.namespaced and not name and not across:
-            verb = ""  # a create or delete in all namespaces: the path is there, the verb is not
-        elif not across:
+        if not resource.namespaced or name or "list" not in resource.verbs:
             resource = None
+        elif verb not in ("list", "watch"):
+            verb = ""  # a create or delete in all namespaces: the path is there, the verb is not
     return Target(verb, group, version, plural, namespace, name, subresource, resource)
