@@ -54,7 +54,7 @@ class CustomResourceKind(Kind):
             )
 
     def default(self, obj: JSON) -> None:
-        """Cut off what the schema does not have and fill in what it has defaults for."""
+        """Prune what the schema does not have and fill in what it has defaults for."""
         prune(obj, self._schema)
         fill_in(obj, self._schema)
 

@@ -67,8 +67,8 @@ def validate_update(new: JSON, old: JSON, kind: Kind) -> list[FieldError]:
     if before.get("deletionTimestamp"):
         added = sorted(set(after.get("finalizers") or ()) - set(before.get("finalizers") or ()))
         if added:
-            found = "[]string{" + ", ".join(json.dumps(name) for name in added) + "}"
-            text = f"no new finalizers can be added if the object is being deleted, found new finalizers {found}"
+            shown = "[]string{" + ", ".join(json.dumps(name) for name in added) + "}"
+            text = f"no new finalizers can be added if the object is being deleted, found new finalizers {shown}"
             errors.append(field.forbidden(f"{path}.finalizers", text))
     for key in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         # Left out is not changed: the registry fills these in from the stored object.

@@ -126,5 +126,5 @@ def qos_class(spec: JSON) -> str:
 
 def _amounts(container: JSON, key: str) -> dict[str, Decimal]:
     amounts = ((container.get("resources") or {}).get(key) or {}).items()
-    found = {name: quantities.parse(amount).amount for name, amount in amounts if name in _QOS_RESOURCES}
-    return {name: amount for name, amount in found.items() if amount > 0}
+    parsed = {name: quantities.parse(amount).amount for name, amount in amounts if name in _QOS_RESOURCES}
+    return {name: amount for name, amount in parsed.items() if amount > 0}

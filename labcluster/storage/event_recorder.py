@@ -80,7 +80,7 @@ class EventRecorder:
     def _create(
         self, namespace: str, key: tuple[str, ...], obj: JSON, kind: str, reason: str, message: str, field_path: str
     ) -> None:
-        told = now()
+        moment = now()
         involved = {
             "kind": obj["kind"],
             "namespace": namespace_of(obj),
@@ -97,8 +97,8 @@ class EventRecorder:
             "reason": reason,
             "message": message,
             "source": self._source,
-            "firstTimestamp": told,
-            "lastTimestamp": told,
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
             "count": 1,
             "type": kind,
             "eventTime": None,

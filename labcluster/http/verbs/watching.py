@@ -206,8 +206,8 @@ def _before_now(call: Call, options: ListOptions) -> list[Change]:
         raise too_large_resource_version(since, registry.revision)
     if options.send_initial_events is False:
         return []
-    found = registry.list(resource, where)
-    return [Change("ADDED", resource, obj, None, int(obj["metadata"]["resourceVersion"])) for obj in found]
+    objects = registry.list(resource, where)
+    return [Change("ADDED", resource, obj, None, int(obj["metadata"]["resourceVersion"])) for obj in objects]
 
 
 async def _stream(call: Call, options: ListOptions, queue: Queue, line: Line, sender: Sender) -> None:

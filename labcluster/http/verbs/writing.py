@@ -134,8 +134,8 @@ def check_patched(new: JSON, old: JSON, resource: Resource, options: WriteOption
     metadata = normal.setdefault("metadata", {})
     for key in ("name", "namespace"):
         if metadata.get(key) != old["metadata"].get(key):
-            found = field.invalid(f"metadata.{key}", metadata.get(key, ""), "field is immutable")
-            raise errors.invalid(resource, name_of(old), [found])
+            problem = field.invalid(f"metadata.{key}", metadata.get(key, ""), "field is immutable")
+            raise errors.invalid(resource, name_of(old), [problem])
     return schemas.without_empty(normal, resource), unknown
 
 
