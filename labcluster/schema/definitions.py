@@ -74,10 +74,10 @@ class Type:
 
     def member(self, key: str) -> Field:
         """The field (of a struct) or the values' type (of a map); ANY_FIELD where the schema says nothing."""
-        found = self.fields.get(key)
-        if found is None and self.item is not None:
+        member = self.fields.get(key)
+        if member is None and self.item is not None:
             return Field(self.item)
-        return found or ANY_FIELD
+        return member or ANY_FIELD
 
 
 @dataclass(eq=False)
@@ -148,9 +148,7 @@ def definition_name(resource: Resource) -> str:
 
 
 def type_of(resource: Resource) -> Type:
-    """The compiled type of a resource's kind; ANY for a kind without a schema."""
-    if resource.type is not None:
-        return resource.type
+    """The compiled type of a built-in resource's kind; ANY for a kind without a schema."""
     name = definition_name(resource)
     return _compile(name) if name in definitions() else ANY
 

@@ -21,7 +21,7 @@ from labcluster.http.messages.responses import json_response, success
 from labcluster.http.verbs import tracking, writing
 from labcluster.http.verbs.reading import answer, namespace
 from labcluster.kinds.scales import ScaleKind
-from labcluster.kinds.scaling import SCALES, apply_scale, scale_of
+from labcluster.kinds.scaling import SCALES, scale_of
 from labcluster.schema import schemas
 
 _SCALE_KIND = ScaleKind()
@@ -43,6 +43,7 @@ async def update_scale(call: Call) -> web.Response:
     scale, _ = schemas.decode(obj, SCALES, options.field_validation)
     metadata = scale.setdefault("metadata", {})
     body.check_name(metadata, call.target.name, namespace(call))
+    body.set_namespace(metadata, namespace(call))
     return _write_scale(call, scale, options, "UpdateOptions")
 
 
@@ -56,12 +57,9 @@ async def patch_scale(call: Call) -> web.Response:
 
 
 def _write_scale(call: Call, scale: JSON, options: WriteOptions, type_name: str) -> web.Response:
-    old = call.registry.get(call.resource, namespace(call), call.target.name)
-    new = apply_scale(old, scale, call.kind.scale_paths)
-    managed = tracking.updated(call, old, new, type_name)
-    return _scale_answer(
-        call, call.registry.update(call.resource, new, dry_run=options.dry_run, managed_fields=managed)
-    )
+    track = tracking.of_update(call, None, type_name)
+    made = call.registry.update(call.resource, scale, subresource="scale", dry_run=options.dry_run, track=track)
+    return _scale_answer(call, made)
 
 
 def _scale_answer(call: Call, obj: JSON) -> web.Response:
@@ -105,11 +103,8 @@ async def finalize(call: Call) -> web.Response:
     body.check_kind(obj, NAMESPACES)
     given, _ = schemas.decode(obj, NAMESPACES, options.field_validation)
     body.check_name(given.setdefault("metadata", {}), call.target.name, "")
-    new = clone(call.registry.get(NAMESPACES, "", call.target.name))
-    if given["metadata"].get("resourceVersion"):
-        new["metadata"]["resourceVersion"] = given["metadata"]["resourceVersion"]
-    new["spec"] = {**new.get("spec", {}), "finalizers": (given.get("spec") or {}).get("finalizers") or []}
-    return answer(call, call.registry.update(NAMESPACES, new, subresource="finalize", dry_run=options.dry_run))
+    body.set_namespace(given["metadata"], "")
+    return answer(call, call.registry.update(NAMESPACES, given, subresource="finalize", dry_run=options.dry_run))
 
 
 async def token(call: Call) -> web.Response:

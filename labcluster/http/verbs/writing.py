@@ -40,8 +40,8 @@ async def create(call: Call) -> web.Response:
     metadata = obj["metadata"]
     body.set_namespace(metadata, namespace(call))
     escalation.check(call.services.authorizer, call.user, resource, obj, None)
-    managed = tracking.created(call, obj)
-    made = call.registry.create(resource, obj, dry_run=options.dry_run, managed_fields=managed)
+    track = tracking.of_creation(call)
+    made = call.registry.create(resource, obj, dry_run=options.dry_run, track=track)
     return answer(call, made, 201, [*warnings, *call.kind.warnings(made)])
 
 
@@ -76,12 +76,9 @@ def _replaced(
 ) -> web.Response:
     """Store the new state, with what its writer manages now, and answer with it."""
     escalation.check(call.services.authorizer, call.user, call.resource, new, old)
+    track = tracking.of_update(call, new["metadata"].get("managedFields"), type_name)
     made = call.registry.update(
-        call.resource,
-        new,
-        subresource=call.target.subresource,
-        dry_run=options.dry_run,
-        managed_fields=tracking.updated(call, old, new, type_name),
+        call.resource, new, subresource=call.target.subresource, dry_run=options.dry_run, track=track
     )
     return answer(call, made, 200, [*warnings, *call.kind.warnings(made, old)])
 
@@ -137,8 +134,8 @@ def check_patched(new: JSON, old: JSON, resource: Resource, options: WriteOption
     metadata = normal.setdefault("metadata", {})
     for key in ("name", "namespace"):
         if metadata.get(key) != old["metadata"].get(key):
-            found = field.invalid(f"metadata.{key}", metadata.get(key, ""), "field is immutable")
-            raise errors.invalid(resource, name_of(old), [found])
+            problem = field.invalid(f"metadata.{key}", metadata.get(key, ""), "field is immutable")
+            raise errors.invalid(resource, name_of(old), [problem])
     return schemas.without_empty(normal, resource), unknown
 
 
