@@ -97,8 +97,7 @@ class Registry:
             metadata.pop(unset, None)
         if not resource.namespaced:
             metadata.pop("namespace", None)
-        generated = not metadata.get("name") and bool(metadata.get("generateName"))
-        if generated:
+        if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = self._generate(resource, metadata)
         namespaces.check_lifecycle(resource, metadata, self._cache)
         metadata["uid"] = str(uuid.uuid4())
