@@ -7,9 +7,9 @@ once, on first use, and only what the served kinds reach is kept.
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -109,7 +109,8 @@ def definitions() -> dict[str, JSON]:
 
     Raises RuntimeError when the package with the schemas is not installed.
     """
-    spec = importlib.util.find_spec("kubernetes_validate")  # found, not imported: the import is slow
+    # Found on the path, not imported: the import is slow, and whoever uses the API's client may keep it out.
+    spec = PathFinder.find_spec("kubernetes_validate")
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError("the package kubernetes-validate is missing: pip install kubernetes-validate")
     everything: dict[str, JSON] = orjson.loads(Path(spec.submodule_search_locations[0], _FILE).read_bytes())["$defs"]
