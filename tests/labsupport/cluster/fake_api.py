@@ -142,7 +142,6 @@ class FakeApi:
                 "apiVersion": "v1",
                 "kind": f"{self.kind}List",
                 "metadata": {"resourceVersion": str(self._version)},
-                # as a server lists them: without their kind
                 "items": [{k: v for k, v in obj.items() if k not in plain} for obj in self.objects.values()],
             }
             too_old = "watch" in query and int(query["resourceVersion"]) < self._oldest
