@@ -19,7 +19,7 @@ import orjson
 from labcluster.api import errors
 from labcluster.api.field import FieldError
 from labcluster.api.generated_names import random_suffix
-from labcluster.api.json_values import clone, sharing
+from labcluster.api.json_values import LEVELS_ABOVE, check_depth, clone, sharing
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, uid_of
 from labcluster.api.resources import Resource
 from labcluster.api.times import now
@@ -35,7 +35,6 @@ __all__ = ["FOREGROUND", "ORPHAN", "Change", "DeleteOptions", "Dependents", "Obj
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 GENERATE_NAME_TRIES = 8
-_LEVELS_ABOVE = 20
 GENERATE_NAME_BASE = 58  # characters of generateName that are kept before the suffix (names/generate.go)
 
 
@@ -303,14 +302,12 @@ def _shifted(time: str, seconds: int) -> str:
 
 
 def _encoded(obj: JSON) -> bytes:
-    """An object as the store keeps it. Raises ApiError 400 for one that is too deep to be read again.
-
-    The encoder goes down 254 levels; lists, tables, events and OpenAPI documents put an object below some more.
-    """
+    """An object as the store keeps it. Raises ApiError 400 for one that is too deep to be read again."""
     wrapped: Any = obj
-    for _ in range(_LEVELS_ABOVE):
+    for _ in range(LEVELS_ABOVE):  # so that the encoder finds the depth by the way: nearly every object is flat
         wrapped = [wrapped]
     try:
-        return orjson.dumps(wrapped)[_LEVELS_ABOVE:-_LEVELS_ABOVE]
-    except TypeError as error:
-        raise errors.bad_request("the object provided is nested too deeply") from error
+        return orjson.dumps(wrapped)[LEVELS_ABOVE:-LEVELS_ABOVE]
+    except TypeError:
+        check_depth(obj)
+        raise

@@ -7,7 +7,7 @@ import yaml
 from aiohttp import web
 
 from labcluster.api.errors import ApiError, bad_request, conflict, not_found
-from labcluster.api.json_values import clone
+from labcluster.api.json_values import check_depth, clone
 from labcluster.api.objects import JSON, annotations_of
 from labcluster.auth.rbac import escalation
 from labcluster.auth.rbac.attributes import Attributes
@@ -77,6 +77,7 @@ def _decoded(call: Call, data: bytes) -> JSON:
         raise bad_request(f"error decoding YAML: {' '.join(str(error).split())}") from error
     if not isinstance(obj, dict):
         raise bad_request("error decoding YAML: the configuration must be an object")
+    check_depth(obj)
     version = obj.get("apiVersion")
     if version != resource.api_version:
         raise bad_request(

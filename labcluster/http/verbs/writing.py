@@ -14,6 +14,7 @@ from aiohttp import web
 
 from labcluster.api import errors, field
 from labcluster.api.errors import ApiError, bad_request, unsupported_media_type
+from labcluster.api.json_values import check_depth
 from labcluster.api.objects import JSON, name_of
 from labcluster.api.resources import Resource
 from labcluster.auth.rbac import escalation
@@ -101,6 +102,7 @@ async def read_patch(call: Call, resource: Resource) -> Callable[[JSON], JSON]:
         value: Any = orjson.loads(data)
     except (ValueError, RecursionError) as error:
         raise bad_request(f"error decoding patch: {error}") from error
+    check_depth(value)
     if media_type == JSON_PATCH:
         return lambda obj: patches.apply_json_patch(obj, value)
     if not isinstance(value, dict):
@@ -122,6 +124,7 @@ def _decoded(data: bytes, media_type: str, resource: Resource, options: WriteOpt
 
 def check_patched(new: JSON, old: JSON, resource: Resource, options: WriteOptions) -> tuple[JSON, list[str]]:
     """The same for the result of a patch, whose errors upstream words differently. Raises ApiError 400 and 422."""
+    check_depth(new)
     body.check_kind(new, resource)
     wrong = schemas.type_errors(new, resource)
     if wrong:
