@@ -12,6 +12,7 @@ first used: the command line lives in this package too, and starts quickly.
 
 import ast
 import importlib
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +30,10 @@ if TYPE_CHECKING:
     from labsupport.cluster.waiting import WaitFailed, wait
     from labsupport.domain_names.lookup import lookup, wait_for_name
     from labsupport.errors import LabError, NotConnected, Refused
+
+# The official client imports this package where it is installed, for a check of manifests that nothing here asks for.
+# Keeping it out makes `import kubernetes` several times quicker, in every kernel and command.
+sys.modules.setdefault("kubernetes_validate", None)  # type: ignore[arg-type]
 
 _TABLE = next(node for node in ast.parse(Path(__file__).read_text()).body if isinstance(node, ast.If))
 _IMPORTS = [line for line in _TABLE.body if isinstance(line, ast.ImportFrom)]
