@@ -89,8 +89,9 @@ class ServedKinds:
 
 def in_version(resource: Resource, obj: JSON) -> JSON:
     """A stored object in the version of the resource: conversion strategy None, so only its apiVersion differs."""
-    version = resource.api_version
-    return obj if obj["apiVersion"] == version else {**obj, "apiVersion": version}
+    if not resource.custom or obj["apiVersion"] == resource.api_version:
+        return obj
+    return {**obj, "apiVersion": resource.api_version}
 
 
 def _established(crd: JSON | None) -> JSON | None:

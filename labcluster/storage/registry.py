@@ -39,7 +39,7 @@ GENERATE_NAME_BASE = 58  # characters of generateName that are kept before the s
 
 
 # What metadata.managedFields are once a client has replaced the first object, {} for a creation, by the second one.
-# Their defaults are filled in; what admission adds is not there yet, as it belongs to nobody.
+# That one has its defaults; what the registry and admission add is not there yet, as it belongs to nobody.
 Tracker = Callable[[JSON, JSON], Objects]
 
 
@@ -99,16 +99,17 @@ class Registry:
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = self._generate(resource, metadata)
         namespaces.check_lifecycle(resource, metadata, self._cache)
+        if "status" in resource.subresources and not kind.created_with_status:
+            new.pop("status", None)
+        kind.default(new)
+        if track is not None:
+            _set_managed_fields(new, track({}, new))
         metadata["uid"] = str(uuid.uuid4())
         metadata["creationTimestamp"] = now()
         if kind.tracks_generation:
             metadata["generation"] = 1
         else:
             metadata.pop("generation", None)
-        if "status" in resource.subresources and not kind.created_with_status:
-            new.pop("status", None)
-        kind.default(new)
-        _track(track, {}, new)
         kind.prepare_create(new, self._cache)
         _raise_invalid(resource, new, [*metadata_rules.validate(new, kind), *kind.validate(new)])
         if self.find(resource, metadata.get("namespace", ""), metadata["name"]) is not None:
@@ -134,12 +135,14 @@ class Registry:
         new = kind.merged(obj, old, subresource)
         self._check_preconditions(resource, old, obj["metadata"].get("uid"), obj["metadata"].get("resourceVersion"))
         problems: list[FieldError] = []
-        if subresource in kind.status_subresources:
+        of_status = subresource in kind.status_subresources
+        if of_status:
             kind.default_status(new)
-            _track(track, old, new)
         else:
             kind.default(new)
-            _track(track, old, new)
+        if track is not None:
+            _set_managed_fields(new, track(old, new))
+        if not of_status:
             kind.prepare_update(new, old, self._cache)
             if kind.tracks_generation and _intent(resource, new) != _intent(resource, old):
                 new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
@@ -263,14 +266,11 @@ class Registry:
         return last
 
 
-def _track(track: Tracker | None, old: JSON, new: JSON) -> None:
-    """Bring metadata.managedFields of `new` up to date, in place."""
-    if track is None:
-        return
-    if managed := track(old, new):
-        new["metadata"]["managedFields"] = managed
+def _set_managed_fields(obj: JSON, managed_fields: Objects) -> None:
+    if managed_fields:
+        obj["metadata"]["managedFields"] = managed_fields
     else:
-        new["metadata"].pop("managedFields", None)
+        obj["metadata"].pop("managedFields", None)
 
 
 def _raise_invalid(resource: Resource, obj: JSON, problems: Sequence[FieldError]) -> None:

@@ -53,8 +53,7 @@ class Line:
 
     def of(self, kind: str, obj: JSON, revision: int = 0) -> bytes:
         """The line of one event. With a `revision`, the object must be the state at that revision."""
-        if self._resource.custom:
-            obj = in_version(self._resource, obj)
+        obj = in_version(self._resource, obj)
         if self._form.shown_as or not revision:
             return _encode(kind, self._shown(obj))
         key = (revision, kind, self._resource.version, self._served)
