@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import signal
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -10,16 +11,29 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import system_programs
+
 if TYPE_CHECKING:
     from tests.kind.kind_machine import Machine
     from tests.labcluster.http_server import ApiServer, Client
     from tests.running_lab import Namespace, RunningLab
 
 _numbers = itertools.count(1)
+system_programs.record()
 
 # A shell has its background jobs ignore Ctrl-C, and their children inherit that; some tests send it to a command.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs() -> Iterator[None]:
+    """Nothing of the system is used but the programs that are expected; their names go to the file SYSTEM_PROGRAMS."""
+    yield
+    if file := os.environ.get("SYSTEM_PROGRAMS"):
+        with open(file, "a") as names:
+            names.writelines(f"{name}\n" for name in system_programs.outside())
+    assert system_programs.outside() <= system_programs.EXPECTED
 
 
 @pytest.fixture(scope="session")
