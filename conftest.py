@@ -7,7 +7,7 @@
 - What a subprocess writes to the inherited stdout is seen, and cells run with a history, as in JupyterLab.
 - A sanitize file of which a rule would be ignored stops the run.
 
-tests/test_nbval_traps.py has a notebook for each trap.
+tests/notebooks/test_nbval_traps.py has a notebook for each trap.
 """
 
 from __future__ import annotations
