@@ -24,7 +24,7 @@ from labcluster.http.messages import body
 from labcluster.http.messages.options import boolean
 from labcluster.http.messages.responses import error_response, internal_error, json_response
 from labcluster.http.streams import portforward, remotecommand
-from labcluster.http.subresources import eviction, logs, proxying, small
+from labcluster.http.subresources import binding, eviction, finalize, logs, proxying, scale, token
 from labcluster.http.verbs import deleting, reading, watching, writing
 from labcluster.storage.registry import Registry
 
@@ -53,14 +53,14 @@ _SUBRESOURCES: dict[str, dict[str, Handler]] = {
     "status": {"get": reading.get, "update": writing.update, "patch": writing.patch},
     "ephemeralcontainers": {"get": reading.get, "update": writing.update, "patch": writing.patch},
     "scale": {
-        "get": small.read_scale,
-        "update": small.update_scale,
-        "patch": small.patch_scale,
+        "get": scale.read,
+        "update": scale.update,
+        "patch": scale.patch,
     },
-    "binding": {"create": small.bind},
-    "finalize": {"update": small.finalize},
+    "binding": {"create": binding.bind},
+    "finalize": {"update": finalize.update},
     "eviction": {"create": eviction.evict},
-    "token": {"create": small.token},
+    "token": {"create": token.create},
     "log": {"get": logs.logs},
     "exec": {"get": remotecommand.run, "create": remotecommand.run},
     "attach": {"get": remotecommand.attach, "create": remotecommand.attach},

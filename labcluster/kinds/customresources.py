@@ -15,7 +15,7 @@ from labcluster.kinds.formats import dns_subdomain
 from labcluster.kinds.kind import Column, Kind
 from labcluster.kinds.metadata import validate_object_meta
 from labcluster.kinds.printing import translate_timestamp
-from labcluster.kinds.scaling import ScalePaths
+from labcluster.kinds.scale_subresource import ScalePaths
 from labcluster.schema.decoding import decode_metadata
 from labcluster.schema.structural import jsonpath, rules
 from labcluster.schema.structural.defaulting import fill_in

@@ -12,7 +12,7 @@ from labcluster.api.objects import JSON
 from labcluster.api.resources import Resource
 from labcluster.kinds.printing import age
 from labcluster.kinds.reading import Reader
-from labcluster.kinds.scaling import WORKLOAD, ScalePaths, apply_scale
+from labcluster.kinds.scale_subresource import WORKLOAD, ScalePaths, apply_scale
 
 _FIXED_METADATA = (  # no client changes it
     "uid",

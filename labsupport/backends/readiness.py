@@ -1,7 +1,8 @@
-"""Waiting until a new cluster can be used: nodes, a storage class, DNS inside of it, and DNS from this machine."""
+"""Whether a cluster can be used: connecting to it, waiting for nodes, a storage class, and DNS from this machine."""
 
 from __future__ import annotations
 
+import operator
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -16,7 +17,7 @@ from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from labsupport.backends.contract import CommandError
-from labsupport.cluster import watching
+from labsupport.cluster import asking, watching
 from labsupport.settings import DNS_NODE_PORT
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
@@ -114,15 +115,14 @@ def await_dns(api: client.ApiClient, port: int, *, seconds: float = 120) -> None
     path = f"/apis/discovery.k8s.io/v1/namespaces/{SYSTEM}/endpointslices"
     of_dns = f"kubernetes.io/service-name={DNS_SERVICE}"
     until(api, path, ready, seconds=seconds, what="a ready DNS pod", labels=of_dns)
-    pause = 0.1  # nothing tells when a node's packet filter has taken up the new port, so it is tried
-    while (wrong := ask_dns(port)) and time.monotonic() < deadline:
-        time.sleep(pause)
-        pause = min(2 * pause, 2.0)
-    if wrong:
+    left = max(0.0, deadline - time.monotonic())
+    try:  # nothing tells when a node's packet filter has taken up the new port
+        asking.until(lambda: ask_dns(port), operator.not_, what="DNS answers", timeout=left, longest_pause=2.0)
+    except asking.NotInTime as error:
         raise CommandError(
-            f"the cluster's DNS does not answer on 127.0.0.1 port {port}: {wrong}. "
+            f"the cluster's DNS does not answer on 127.0.0.1 port {port}: {error.last}. "
             f"Look at it: `kubectl -n {SYSTEM} get pods,svc -o wide`."
-        )
+        ) from None
 
 
 def ask_dns(port: int) -> str:

@@ -1,4 +1,4 @@
-"""Acting on objects with kubectl's verbs: apply, get, scale, patch, delete."""
+"""Acting on objects with kubectl's verbs: apply, scale, patch, delete, evict; and reading them."""
 
 from __future__ import annotations
 

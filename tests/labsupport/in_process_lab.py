@@ -1,4 +1,4 @@
-"""A lab in this process for the tests of the front: an API server and the controllers of namespaces and volumes.
+"""A lab in this process for the tests of labsupport: an API server and the controllers of namespaces and volumes.
 
 No pod ever runs in it: what a node or another controller would write into a status, the test writes.
 """

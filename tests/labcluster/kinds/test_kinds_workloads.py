@@ -17,7 +17,7 @@ from labcluster.api.resources import (
     Resource,
 )
 from labcluster.kinds import KINDS
-from labcluster.kinds.scaling import apply_scale, scale_of
+from labcluster.kinds.scale_subresource import apply_scale, scale_of
 from labcluster.storage.registry import Registry
 from labcluster.storage.store import Store
 
