@@ -25,7 +25,7 @@ def in_process_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[InProce
 
 @pytest.fixture
 def lab(in_process_lab: InProcessLab, monkeypatch: pytest.MonkeyPatch) -> InProcessLab:
-    """That lab, as the one that the front talks to."""
+    """That lab, as the one that labsupport talks to."""
     monkeypatch.setenv("LAB_STATE", str(in_process_lab.state))
     return in_process_lab
 

@@ -1,4 +1,4 @@
-"""A server that can be made to fail, behind the front's client."""
+"""A server that can be made to fail, behind labsupport's client."""
 
 from __future__ import annotations
 
