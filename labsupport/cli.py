@@ -24,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code: 0 done, 1 refused with a reason, 130 interrupted."""
     options = _parser().parse_args(arguments)
     try:
+        _require_checkout()
         code = int(options.run(options))
         sys.stdout.flush()
         return code
@@ -56,6 +57,8 @@ def _parser() -> argparse.ArgumentParser:
         ("doctor", _doctor, "say whether this machine can run it, and what to mend"),
         ("dns-check", _dns_check, "hold the cluster's DNS to its specification, line by line"),
         ("kubeconfig", _kubeconfig, "print the path of the lab's kubeconfig"),
+        ("test", _test, "run chapters as tests: each cell must say what is stored"),
+        ("store", _store, "run chapters that were changed, and store what their cells say"),
     ):
         command = commands.add_parser(name, help=text, description=text)
         command.set_defaults(run=run)
@@ -64,7 +67,20 @@ def _parser() -> argparse.ArgumentParser:
         if name == "open":
             command.add_argument("notebook", nargs="?", default="00_start_here.ipynb", help="a file of notebooks/")
             command.add_argument("--no-browser", action="store_true", help="only print the address")
+        if name in ("test", "store"):
+            command.add_argument("chapter", nargs="*", help="a number, as in 05, or a notebook; without one, all")
+        if name == "test":
+            command.add_argument("--report", metavar="DIR", help="write DIR/notebooks.xml (JUnit) and DIR/index.html")
     return parser
+
+
+def _require_checkout() -> None:
+    """Raise CommandError where the package is installed without the course: what a wheel holds is only a part."""
+    if not (paths.course_root() / "notebooks").is_dir():
+        raise CommandError(
+            f"this needs a checkout of the course, and {paths.course_root()} is none: it has no notebooks. "
+            "Clone the repository, and type `make lab` there."
+        )
 
 
 def _speak_to_nobody() -> None:
@@ -180,6 +196,26 @@ def _dns_check(options: argparse.Namespace) -> int:
     failed = sum(not row.ok for row in rows)
     print(f"{len(rows) - failed} passed, {failed} failed")
     return 1 if failed else 0
+
+
+def _test(options: argparse.Namespace) -> int:
+    report = [f"--report={Path(options.report).absolute()}"] if options.report else []
+    return _become("tools.run_chapters", [*report, *_chapters(options)], options.cluster)
+
+
+def _store(options: argparse.Namespace) -> int:
+    return _become("tools.store_outputs", _chapters(options), options.cluster)
+
+
+def _chapters(options: argparse.Namespace) -> list[str]:
+    """What was named, files by their full paths: the tools run in another directory."""
+    return [str(Path(word).absolute()) if word.endswith(".ipynb") else word for word in options.chapter]
+
+
+def _become(tool: str, words: list[str], cluster: str) -> int:
+    """Become one of the checkout's tools for developers, so that Ctrl-C and its exit code are its own."""
+    os.chdir(paths.course_root())
+    os.execve(sys.executable, [sys.executable, "-m", tool, *words], {**os.environ, "CLUSTER": cluster})
 
 
 def _open(options: argparse.Namespace) -> int:

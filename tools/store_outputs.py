@@ -1,10 +1,12 @@
-"""The one tool that stores the notebooks' outputs: `python tools/store_outputs.py [notebooks/01_*.ipynb ...]`.
+"""The one tool that stores the notebooks' outputs: `lab store 05`, or `python -m tools.store_outputs [05 ...]`.
 
 It runs each notebook on the lab's cluster (`lab up` first) and writes what came out, in a form that does not
 change without a reason: fixed kernelspec, no timings, no widget state, execution counts from 1. Outputs that
 equal the stored ones after sanitizing, and those of cells tagged nbval-ignore-output whose source is as in the
-last commit, stay as they are, so a second run gives the same file. A failing cell stores nothing. Outputs are
-stored folded: in JupyterLab a cell that runs shows its own, and ours only to who clicks on the three dots.
+last commit, stay as they are, so a second run gives the same file. A failing cell stores nothing, and neither does a
+failing `!command` in one that is not tagged command-fails, or a learner's own word in front of a namespace. What a
+figure draws is stored with it, except where that is different each time (tags figure-varies, nbval-ignore-output).
+Outputs are stored folded: in JupyterLab a cell that runs shows its own, and ours only to who clicks on the three dots.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import re
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,16 +28,22 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-ROOT = Path(__file__).resolve().parent.parent
+from tools.chapters import ROOT, NoSuchChapter, files
+
 KERNELSPEC = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 CELL_TIMEOUT = 180  # seconds
+LEARNER = re.compile(r"\b[a-z][a-z0-9-]*-chapter-\d\d")  # a namespace on a shared cluster begins with a learner's word
 
 
 def main(arguments: list[str]) -> int:
     """Store the outputs of the named notebooks, or of all; returns 0 when every cell ran."""
     os.environ["PYTHONHASHSEED"] = "0"
-    files = [Path(a) for a in arguments] or sorted((ROOT / "notebooks").glob("*.ipynb"))
-    failed = [file for file in files if not store(file)]
+    try:
+        chosen = files(arguments)
+    except NoSuchChapter as error:
+        print(error, file=sys.stderr)
+        return 1
+    failed = [file for file in chosen if not store(file)]
     return 1 if failed else 0
 
 
@@ -48,6 +57,7 @@ def store(file: Path) -> bool:
     client = NotebookClient(
         after, timeout=CELL_TIMEOUT, kernel_name="python3", resources={"metadata": {"path": str(file.parent)}}
     )
+    client.on_cell_start = partial(let_commands_raise, client)
     started = time.monotonic()
     try:
         client.execute()
@@ -56,6 +66,9 @@ def store(file: Path) -> bool:
         return False
     tidy(after)
     changed = keep_equal(after, before, committed(file))
+    if word := LEARNER.search(json.dumps([cell.get("outputs") for cell in after.cells])):
+        print(f"{file.name}: nothing is stored: the outputs hold {word[0]}, of a shared cluster", file=sys.stderr)
+        return False
     fold(after)
     nbformat.validate(after)
     text = nbformat.writes(after) + "\n"
@@ -63,6 +76,12 @@ def store(file: Path) -> bool:
         file.write_text(text)
     print(f"{file.name}: {time.monotonic() - started:.1f} s, {changed} cells with new outputs")
     return True
+
+
+def let_commands_raise(client: NotebookClient, cell: NotebookNode, cell_index: int) -> None:
+    """Before a cell: have the kernel raise for a `!command` that fails, unless the cell's tag says that it has to."""
+    wanted = "command-fails" not in cell.metadata.get("tags", [])
+    client.kc.execute(f"get_ipython().system_raise_on_error = {wanted}", silent=True, store_history=False)
 
 
 def tidy(notebook: NotebookNode) -> None:
@@ -73,6 +92,9 @@ def tidy(notebook: NotebookNode) -> None:
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
             cell.outputs = merged(cell.outputs)
+            for output in cell.outputs:
+                if {"figure-varies", "nbval-ignore-output"} & set(cell.metadata.get("tags", [])):
+                    output.get("metadata", {}).pop("drawn", None)
 
 
 def fold(notebook: NotebookNode) -> None:
@@ -135,6 +157,8 @@ def sanitized(outputs: list[NotebookNode], rules: list[tuple[re.Pattern[str], st
 
 def committed(file: Path) -> dict[str, str]:
     """The sources by cell id in the last commit; empty for a new notebook."""
+    if not file.resolve().is_relative_to(ROOT):
+        return {}
     name = file.resolve().relative_to(ROOT)
     shown = subprocess.run(["git", "show", f"HEAD:{name}"], cwd=ROOT, capture_output=True, text=True)
     if shown.returncode != 0:

@@ -16,6 +16,8 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.patches import Patch
 from matplotlib.textpath import TextPath
 
+from labsupport.figures.drawn import drawn
+
 # Okabe and Ito's palette: distinguishable with every common colour vision deficiency.
 BLUE, ORANGE, GREEN, VERMILION, PURPLE, SKY, YELLOW, BLACK, GREY = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#56B4E9", "#F0E442", "#000000", "#999999",
@@ -94,8 +96,8 @@ class Picture:
         self.figure.savefig(buffer, format="png", metadata={"Software": None})
         return buffer.getvalue()
 
-    def _repr_mimebundle_(self, **_: Any) -> dict[str, str]:
+    def _repr_mimebundle_(self, **_: Any) -> tuple[dict[str, str], dict[str, Any]]:
         width = int(self.figure.get_figwidth() * self.figure.dpi)
         data = base64.b64encode(self.png()).decode()
         image = f'<img width="{width}" alt="{html.escape(self.alt)}" src="data:image/png;base64,{data}">'
-        return {"text/html": image, "text/plain": f"figure: {self.alt}"}
+        return {"text/html": image, "text/plain": f"figure: {self.alt}"}, {"drawn": drawn(self.figure)}

@@ -15,16 +15,17 @@ from labsupport import figures
 from labsupport.figures import drawing, failover, lanes, revisions, slot_map
 from labsupport.figures.drawing import Look, Picture, fitting_size, new_figure, text_width
 
-HELPERS = {"__init__", "drawing", "diagram", "bars", "lives", "lanes"}
+HELPERS = {"__init__", "drawing", "diagram", "bars", "drawn", "lives", "lanes"}
 MODULES = {file.stem for file in Path(figures.__path__[0]).glob("*.py")} - HELPERS
 
 
 def test_a_picture_reaches_the_page_with_its_alt_text() -> None:
-    bundle = Picture(new_figure(2, 1), 'the "primary" < the rest')._repr_mimebundle_()
+    bundle, metadata = Picture(new_figure(2, 1, "A title"), 'the "primary" < the rest')._repr_mimebundle_()
     assert bundle["text/plain"] == 'figure: the "primary" < the rest'
     assert bundle["text/html"].startswith(
         '<img width="220" alt="the &quot;primary&quot; &lt; the rest" src="data:image/png;base64,'
     )
+    assert metadata == {"drawn": ["words 'A title'"]}
 
 
 def test_the_same_picture_is_the_same_file() -> None:
