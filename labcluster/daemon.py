@@ -51,7 +51,7 @@ from labcluster.http import server
 from labcluster.http.app import create_app
 from labcluster.launch import inherited
 from labcluster.launch.inherited import Inherited
-from labcluster.network.dns_server import ClusterDNS
+from labcluster.network.cluster_dns import ClusterDNS
 from labcluster.network.proxy import ServiceProxy
 from labcluster.node.agent import NodeAgent
 from labcluster.node.runtime import Runtime

@@ -7,6 +7,7 @@ import json
 from collections.abc import Iterator
 
 from kubernetes.client.exceptions import ApiException
+from urllib3.exceptions import HTTPError
 
 
 class LabError(Exception):
@@ -26,13 +27,22 @@ class Refused(LabError):
         self.message = message
 
 
+class NotConnected(LabError):
+    """There is no cluster to talk to; the message says how to get one."""
+
+
 @contextlib.contextmanager
 def readable() -> Iterator[None]:
-    """Turn the client's ApiException inside the block into Refused."""
+    """Turn the client's ApiException inside the block into Refused, and a broken connection into NotConnected."""
     try:
         yield
     except ApiException as error:
         raise refused(error) from error
+    except HTTPError as error:
+        raise NotConnected(
+            f"the connection to the cluster broke ({type(error).__name__}). Run this cell again; "
+            "if nobody answers, type `make lab` in a terminal."
+        ) from error
 
 
 def refused(error: ApiException) -> Refused:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests import system_programs
 
 if TYPE_CHECKING:
     from tests.kind.kind_machine import Machine
@@ -15,6 +18,17 @@ if TYPE_CHECKING:
     from tests.running_lab import Namespace, RunningLab
 
 _numbers = itertools.count(1)
+system_programs.record()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def programs() -> Iterator[None]:
+    """Nothing of the system is used but the programs that are expected; their names go to the file SYSTEM_PROGRAMS."""
+    yield
+    if file := os.environ.get("SYSTEM_PROGRAMS"):
+        with open(file, "a") as names:
+            names.writelines(f"{name}\n" for name in system_programs.outside())
+    assert system_programs.outside() <= system_programs.EXPECTED
 
 
 @pytest.fixture(scope="session")

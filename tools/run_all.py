@@ -56,6 +56,7 @@ class Result:
 
 NOTHING_SELECTED = 5  # pytest's exit code when -k leaves no test
 NO_LAB = "LAB_CANNOT_START"  # environment variable: why; tests that start a lab are skipped then
+PROGRAMS = "programs.txt"  # among the reports: the programs of the system that tests have started
 PATIENCE = 60.0  # seconds that a command has to clean up when the run is ended
 PYTEST = [sys.executable, "-m", "pytest", "-q"]
 NBVAL = [
@@ -97,7 +98,7 @@ class Run:
     def command(self, stage: Stage, state: Path | None = None) -> Result:
         """Run one stage to its end; `state` is the state directory of the lab that it works on."""
         started = time.monotonic()
-        environment = {**os.environ, "PYTHONHASHSEED": "0"}
+        environment = {**os.environ, "PYTHONHASHSEED": "0", "SYSTEM_PROGRAMS": str(self.reports / PROGRAMS)}
         environment |= {"LAB_STATE": str(state)} if state else {}
         environment |= {NO_LAB: self.no_lab} if self.no_lab else {}
         name = stage.name.replace("/", "-").replace(", ", "-").replace(" ", "-")
@@ -186,7 +187,9 @@ def finished(begun: list[Future[list[Result]]]) -> list[Result]:
 
 
 def summary(results: list[Result], reports: Path) -> None:
-    """Print the slowest tests and cells, and how each stage ended."""
+    """Print what of the system was used, the slowest tests and cells, and how each stage ended."""
+    names = (reports / PROGRAMS).read_text().split() if (reports / PROGRAMS).exists() else []
+    print(f"== programs of the system that tests have started: {', '.join(sorted(set(names))) or 'none'}")
     print("== the slowest")
     for name, seconds in slowest(reports, 10):
         print(f"{seconds:7.1f} s  {name}")

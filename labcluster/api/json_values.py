@@ -1,8 +1,38 @@
-"""JSON values: copying and comparing them, and sharing what two states of one have in common."""
+"""JSON values: how deep they are, copying and comparing them, and sharing what two states of one have in common."""
 
 from __future__ import annotations
 
 from typing import Any
+
+from labcluster.api.errors import bad_request
+
+# Levels of lists and objects. orjson writes 254; the others are for the lists, tables, events and OpenAPI documents in
+# which an object is served.
+MOST_LEVELS = 234
+LEVELS_ABOVE = 20
+
+
+def is_too_deep(value: Any) -> bool:
+    """Whether a value has more than MOST_LEVELS.
+
+    Asked of all that comes in, before it is walked or written: beyond some depth each function that calls itself and
+    each library fails, at a depth and with an error that change with the version (RecursionError, or a TypeError).
+    """
+    level = [value] if isinstance(value, (dict, list)) else []
+    for _ in range(MOST_LEVELS):
+        level = [
+            item
+            for container in level
+            for item in (container.values() if isinstance(container, dict) else container)
+            if isinstance(item, (dict, list))
+        ]
+    return bool(level)
+
+
+def check_depth(value: Any) -> None:
+    """Raises ApiError 400 for a value that is too deep."""
+    if is_too_deep(value):
+        raise bad_request("the object provided is nested too deeply")
 
 
 def clone(value: Any) -> Any:

@@ -7,10 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
-
-if TYPE_CHECKING:
-    from labcluster.schema.definitions import Type
+from typing import ClassVar
 
 _ALL_VERBS = ("create", "delete", "deletecollection", "get", "list", "patch", "update", "watch")
 
@@ -39,11 +36,6 @@ class Resource:
 
     def __hash__(self) -> int:
         return hash((self.group, self.plural))
-
-    @property
-    def type(self) -> Type | None:
-        """The type of the objects where the resource brings its own; None where it is a published one."""
-        return None
 
     @property
     def singular(self) -> str:
@@ -161,7 +153,7 @@ REVIEWS = (
     ACCESS_REVIEWS,
     LOCAL_ACCESS_REVIEWS,
 )
-# Answered by looking, never stored, so it is no row of the table.
+# Answered by looking, never stored.
 COMPONENT_STATUSES = Resource("", "v1", "componentstatuses", "ComponentStatus", False, ("cs",), verbs=("get", "list"))
 
 EVERYTHING = Resource("*", "*", "*", "*")  # in subscriptions: all resources, those that are served later too
@@ -206,14 +198,14 @@ class ServedResources:
 
     def __init__(self) -> None:
         self.generation = 0  # moves with every change: what is made from the table is kept no longer
-        self._by_path = {(r.group, r.version, r.plural): r for r in RESOURCES}
+        self._by_path = {(r.group, r.version, r.plural): r for r in (*RESOURCES, *REVIEWS, COMPONENT_STATUSES)}
         self._by_kind = {(r.api_version, r.kind): r for r in RESOURCES}
         self._stored = {r.qualified: r for r in RESOURCES}
         self._custom: dict[str, tuple[Resource, ...]] = {}
         self._endings: dict[Resource, list[Callable[[], None]]] = {}
 
     def all(self) -> list[Resource]:
-        """Every version of every resource, the built-in ones first."""
+        """Every version of every resource that is stored, the built-in ones first."""
         return [*RESOURCES, *(version for versions in self._custom.values() for version in versions)]
 
     def stored(self) -> list[Resource]:

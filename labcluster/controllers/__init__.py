@@ -1,1 +1,1 @@
-"""The control loops, each like its upstream twin, one file each."""
+"""The control loops, each like its upstream twin, a file or a folder each."""

@@ -21,7 +21,7 @@ from labcluster.controllers.controller import Controller
 from labcluster.controllers.workload_pods import scaled_value
 from labcluster.kinds.poddisruptionbudgets import SYNC_FAILED, selects, set_allowed_condition
 from labcluster.kinds.printing import format_selector
-from labcluster.kinds.scaling import scale_of
+from labcluster.kinds.scale_subresource import scale_of
 from labcluster.storage.event_recorder import EventRecorder
 from labcluster.storage.registry import Change, Registry
 

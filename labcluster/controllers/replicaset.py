@@ -12,15 +12,7 @@ from functools import cmp_to_key
 
 from labcluster.api.conditions import condition, is_pod_finished, is_pod_ready
 from labcluster.api.errors import ApiError
-from labcluster.api.objects import (
-    JSON,
-    annotations_of,
-    is_terminating,
-    labels_of,
-    namespace_of,
-    split_key,
-    uid_of,
-)
+from labcluster.api.objects import JSON, annotations_of, is_terminating, labels_of, namespace_of, split_key, uid_of
 from labcluster.api.owners import controller_of, is_controlled_by
 from labcluster.api.resources import PODS, REPLICA_SETS, Resource
 from labcluster.api.times import now, parse_time

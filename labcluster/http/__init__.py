@@ -1,7 +1,8 @@
 """The REST API over HTTPS.
 
-A request's way: server (sockets) → app (routing) → users, impersonation, authorization (who may) → call (what is
-meant) → options, body, negotiation (how) → reading, writing, deleting, watching, subresources, logs, proxying,
-remotecommand, portforward (the verbs) → representation, responses (the answer). The last two are carried by
-websocket with channels, or by spdy_upgrade with spdy_streams. Beside the resources: discovery, documents, reviews.
+A request's way: server (sockets) → app (routing) → access.users, access.impersonation (who asks) → call (what is
+meant) → access.authorization (whether they may) → a handler of verbs, subresources or streams, which takes options,
+body and form from messages → messages.representation, messages.responses (the answer). Exec, attach and port-forward
+(streams.remotecommand, streams.portforward) are carried by a WebSocket or by SPDY. Beside the resources stands about:
+discovery, documents, health.
 """

@@ -9,8 +9,9 @@ from collections.abc import Awaitable, Callable, Mapping
 from aiohttp import web
 
 from labcluster import settings
-from labcluster.api.errors import ApiError, method_not_supported, not_implemented, unauthorized
+from labcluster.api.errors import ApiError, not_implemented, unauthorized
 from labcluster.api.pod_runtime import PodRuntime
+from labcluster.api.resources import COMPONENT_STATUSES, NODES, PODS, REVIEWS, Resource
 from labcluster.auth.pki import Pki
 from labcluster.auth.rbac.attributes import ANONYMOUS, User
 from labcluster.auth.rbac.authorizer import Authorizer
@@ -23,7 +24,7 @@ from labcluster.http.messages import body
 from labcluster.http.messages.options import boolean
 from labcluster.http.messages.responses import error_response, internal_error, json_response
 from labcluster.http.streams import portforward, remotecommand
-from labcluster.http.subresources import eviction, logs, proxying, small
+from labcluster.http.subresources import binding, eviction, finalize, logs, proxying, scale, token
 from labcluster.http.verbs import deleting, reading, watching, writing
 from labcluster.storage.registry import Registry
 
@@ -43,28 +44,33 @@ _VERBS: dict[str, Handler] = {
     "delete": deleting.delete,
     "deletecollection": deleting.delete_collection,
 }
+# Resources that are questions: each of their verbs is answered by looking.
+_NOT_STORED: dict[Resource, dict[str, Handler]] = {
+    COMPONENT_STATUSES: {"get": component_statuses.get, "list": component_statuses.list_all},
+    **{review: {"create": reviews.create} for review in REVIEWS},
+}
 _SUBRESOURCES: dict[str, dict[str, Handler]] = {
     "status": {"get": reading.get, "update": writing.update, "patch": writing.patch},
     "ephemeralcontainers": {"get": reading.get, "update": writing.update, "patch": writing.patch},
     "scale": {
-        "get": small.read_scale,
-        "update": small.update_scale,
-        "patch": small.patch_scale,
+        "get": scale.read,
+        "update": scale.update,
+        "patch": scale.patch,
     },
-    "binding": {"create": small.bind},
-    "finalize": {"update": small.finalize},
+    "binding": {"create": binding.bind},
+    "finalize": {"update": finalize.update},
     "eviction": {"create": eviction.evict},
-    "token": {"create": small.token},
+    "token": {"create": token.create},
     "log": {"get": logs.logs},
     "exec": {"get": remotecommand.run, "create": remotecommand.run},
     "attach": {"get": remotecommand.attach, "create": remotecommand.attach},
     "portforward": {"get": portforward.forward, "create": portforward.forward},
     "proxy": dict.fromkeys(("get", "create", "update", "patch", "delete"), proxying.forward),
 }
-# What real clusters serve and this one does not yet, said by name instead of by a bare 404.
+# What real clusters serve and this one does not, said by name instead of by a bare 404.
 _NOT_SERVED = {
-    ("pods", "resize"): "resizing pods in place",
-    ("nodes", "proxy"): "the API of the kubelets",
+    (PODS, "resize"): "resizing pods in place",
+    (NODES, "proxy"): "the API of the kubelets",
 }
 
 
@@ -120,41 +126,26 @@ async def _dispatch(request: web.Request, services: Services) -> web.StreamRespo
     if target is None or authenticated is None:
         return _outside_resources(request, services, parts, user)
     check_target(services.authorizer, user, target, query)
-    if component_statuses.is_asked_for(target):
-        return component_statuses.answer(services, request, target)
-    if target.resource is None or reviews.find(target.group, target.version, target.plural):  # built in, so first
-        return await _review(request, services, target, user)
-    return await _handler(target)(Call(services, request, target, user, target.resource))
+    if target.resource is None:
+        raise not_served.not_found(target.group, target.plural)
+    return await _handler(target, target.resource)(Call(services, request, target, user, target.resource))
 
 
-def _handler(target: Target) -> Handler:
+def _handler(target: Target, resource: Resource) -> Handler:
     """What answers a request on a resource. Raises ApiError 404, 405 and 501."""
-    resource, subresource = target.resource, target.subresource
-    assert resource is not None
+    subresource = target.subresource
     if not subresource:
         if target.verb not in resource.verbs or (target.verb == "create" and target.name):
             raise no_such_method()
-        return _VERBS[target.verb]
-    not_served = _NOT_SERVED.get((resource.plural, subresource.partition("/")[0]))
-    if not_served and resource.group == "":
-        raise not_implemented(not_served)
+        return _NOT_STORED.get(resource, _VERBS)[target.verb]
+    if what := _NOT_SERVED.get((resource, subresource.partition("/")[0])):
+        raise not_implemented(what)
     if subresource not in resource.subresources:
         raise no_such_resource()
     handler = _SUBRESOURCES.get(subresource, {}).get(target.verb)
     if handler is None:
         raise no_such_method()
     return handler
-
-
-async def _review(request: web.Request, services: Services, target: Target, user: User) -> web.Response:
-    """Answer a review. Raises ApiError 404 for anything else and 405 for other verbs."""
-    resource = reviews.find(target.group, target.version, target.plural)
-    if resource is None or target.name or resource.namespaced != bool(target.namespace):
-        raise not_served.not_found(target.group, target.plural)
-    if target.verb != "create":
-        raise method_not_supported(resource, target.verb or request.method.lower())
-    question = body.decode(await body.read(request), body.content_type(request), resource.kind)
-    return json_response(reviews.answer(services, resource, question, user, target.namespace), 201)
 
 
 def _outside_resources(request: web.Request, services: Services, parts: list[str], user: User) -> web.Response:

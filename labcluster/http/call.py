@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
 from aiohttp import web
@@ -17,13 +16,11 @@ from labcluster.api import resources
 from labcluster.api.errors import ApiError
 from labcluster.api.pod_runtime import PodRuntime
 from labcluster.api.resources import Resource, ServedResources
+from labcluster.auth.pki import Pki
 from labcluster.auth.rbac.attributes import User
 from labcluster.auth.rbac.authorizer import Authorizer
-
-if TYPE_CHECKING:
-    from labcluster.auth.pki import Pki
-    from labcluster.kinds.kind import Kind
-    from labcluster.storage.registry import Registry
+from labcluster.kinds.kind import Kind
+from labcluster.storage.registry import Registry
 
 _COLLECTION_VERBS = {"GET": "list", "HEAD": "list", "POST": "create", "DELETE": "deletecollection"}
 _OBJECT_VERBS = {
@@ -132,10 +129,11 @@ def parse_target(method: str, parts: list[str], served: ServedResources, *, watc
     if watching and verb in ("get", "list") and not subresource:
         verb = "watch"
     resource = served.find(group, version, plural)
+    if resource is not None and name and "get" not in resource.verbs:
+        resource = None  # a review has no name
     if resource is not None and resource.namespaced != (within and bool(namespace)):
-        across = resource.namespaced and not name and verb in ("list", "watch")
-        if resource.namespaced and not name and not across:
-            verb = ""  # a create or delete in all namespaces: the path is there, the verb is not
-        elif not across:
+        if not resource.namespaced or name or "list" not in resource.verbs:
             resource = None
+        elif verb not in ("list", "watch"):
+            verb = ""  # a create or delete in all namespaces: the path is there, the verb is not
     return Target(verb, group, version, plural, namespace, name, subresource, resource)

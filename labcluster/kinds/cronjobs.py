@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api import cron, field
 from labcluster.api.field import FieldError
@@ -14,10 +14,8 @@ from labcluster.kinds.kind import Column, Kind
 from labcluster.kinds.pod_defaults import default_template
 from labcluster.kinds.pod_template import CONTAINERS_COLUMN, IMAGES_COLUMN, SELECTOR_COLUMN, container_cells
 from labcluster.kinds.printing import NONE, age, format_selector, or_none, translate_timestamp
+from labcluster.kinds.reading import Reader
 from labcluster.kinds.values import not_negative, one_of
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
 
 LONGEST_NAME = 52  # a job's name is 11 characters longer: a hyphen and the minute since 1970
 _DEFAULTS = (
@@ -58,7 +56,7 @@ class CronJobKind(Kind):
         template["spec"] = template.get("spec") or {}
         default_template(template["spec"])
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Start with an empty status."""
         obj["status"] = {}
 

@@ -6,7 +6,7 @@ pkg/apis/apiextensions/v1/defaults.go. The controller `custom_resource_definitio
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api.conditions import is_condition_true
 from labcluster.api.errors import not_implemented
@@ -16,10 +16,8 @@ from labcluster.api.resources import CUSTOM_RESOURCE_DEFINITIONS
 from labcluster.api.times import now
 from labcluster.kinds import definition_validation as validation
 from labcluster.kinds.kind import Column, Kind
+from labcluster.kinds.reading import Reader
 from labcluster.schema.structural.definition import unrecognized_formats
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
 
 CLEANUP = "customresourcecleanup.apiextensions.k8s.io"  # the finalizer that waits for the objects to go
 ESTABLISHED = "Established"
@@ -47,7 +45,7 @@ class CustomResourceDefinitionKind(Kind):
         if spec.get("preserveUnknownFields") is False:
             del spec["preserveUnknownFields"]
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Objects will be stored in the storage version. Raises ApiError 501 for conversion by a webhook."""
         obj["status"] = {
             "acceptedNames": {"kind": "", "plural": ""},
@@ -56,7 +54,7 @@ class CustomResourceDefinitionKind(Kind):
         }
         _refuse_webhooks(obj)
 
-    def prepare_update(self, new: JSON, old: JSON, registry: Registry) -> None:
+    def prepare_update(self, new: JSON, old: JSON, reader: Reader) -> None:
         """Remember every version that objects were stored in. Raises ApiError 501 for conversion by a webhook."""
         stored = new.setdefault("status", {}).setdefault("storedVersions", [])
         stored += [version for version in storage_versions(new) if version not in stored]

@@ -6,7 +6,7 @@ Upstream: apiextensions-apiserver pkg/registry/customresource/{strategy,validato
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
@@ -15,7 +15,7 @@ from labcluster.kinds.formats import dns_subdomain
 from labcluster.kinds.kind import Column, Kind
 from labcluster.kinds.metadata import validate_object_meta
 from labcluster.kinds.printing import translate_timestamp
-from labcluster.kinds.scaling import ScalePaths
+from labcluster.kinds.scale_subresource import ScalePaths
 from labcluster.schema.decoding import decode_metadata
 from labcluster.schema.structural import jsonpath, rules
 from labcluster.schema.structural.defaulting import fill_in
@@ -23,9 +23,6 @@ from labcluster.schema.structural.lists import duplicates
 from labcluster.schema.structural.pruning import prune
 from labcluster.schema.structural.resource import CustomResource
 from labcluster.schema.structural.validation import MISSING, TYPE_INVALID, child, validate
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
 
 _BLOCKING = ("FieldValueRequired", "FieldValueTooLong", "FieldValueTooMany", TYPE_INVALID)
 _NAME = "Name must be unique within a namespace."
@@ -57,9 +54,20 @@ class CustomResourceKind(Kind):
             )
 
     def default(self, obj: JSON) -> None:
-        """Cut off what the schema does not have and fill in what it has defaults for."""
+        """Prune what the schema does not have and fill in what it has defaults for."""
         prune(obj, self._schema)
         fill_in(obj, self._schema)
+
+    def default_status(self, obj: JSON) -> None:
+        """The same: a status is part of the object, and of its schema."""
+        self.default(obj)
+
+    def merged(self, given: JSON, old: JSON, subresource: str) -> JSON:
+        """A write without a status takes it away: unlike Go's types, these may have none."""
+        new = super().merged(given, old, subresource)
+        if subresource == "status" and "status" not in given:
+            new.pop("status", None)
+        return new
 
     def validate(self, obj: JSON) -> list[FieldError]:
         """Errors of an object against the schema and its rules."""
@@ -72,9 +80,6 @@ class CustomResourceKind(Kind):
     def validate_status_update(self, new: JSON, old: JSON) -> list[FieldError]:
         """The same: a status is part of the object."""
         return self._errors(new, old)
-
-    def prepare_update(self, new: JSON, old: JSON, registry: Registry) -> None:
-        """Nothing is carried over."""
 
     def _errors(self, obj: JSON, old: Any) -> list[FieldError]:
         errors = validate(obj, self._schema, old=old)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
@@ -21,10 +21,8 @@ from labcluster.kinds.pod_template import (
     validate_selector,
 )
 from labcluster.kinds.printing import age, format_labels, format_selector, replicas_of
+from labcluster.kinds.reading import Reader
 from labcluster.kinds.values import int_or_percent, is_zero, not_above_100_percent, not_negative
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
 
 # What used to be a field counts the changes of the template. Nothing depends on it; kubectl describe shows it.
 TEMPLATE_GENERATION = "deprecated.daemonset.template.generation"
@@ -73,12 +71,12 @@ class DaemonSetKind(Kind):
         if spec.get("revisionHistoryLimit") is None:
             spec["revisionHistoryLimit"] = DEFAULT_HISTORY_LIMIT
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Start with the status that is stored first, and with the template's first generation."""
         obj["status"] = dict.fromkeys(ALWAYS_WRITTEN, 0)
         _set_template_generation(obj, max(template_generation(obj), 1))
 
-    def prepare_update(self, new: JSON, old: JSON, registry: Registry) -> None:
+    def prepare_update(self, new: JSON, old: JSON, reader: Reader) -> None:
         """Count a change of the template."""
         changed = new["spec"].get("template") != old["spec"].get("template")
         _set_template_generation(new, template_generation(old) + changed)

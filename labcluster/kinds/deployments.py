@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
@@ -22,10 +22,8 @@ from labcluster.kinds.pod_template import (
     validate_selector,
 )
 from labcluster.kinds.printing import age, format_selector, replicas_of
+from labcluster.kinds.reading import Reader
 from labcluster.kinds.values import int_or_percent, is_zero, not_above_100_percent, not_negative
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
 
 DEFAULT_SHARE = "25%"  # of the pods that a rolling update may add, and of those it may take away
 DEFAULT_PROGRESS_SECONDS = 600
@@ -71,7 +69,7 @@ class DeploymentKind(Kind):
         if spec.get("progressDeadlineSeconds") is None:
             spec["progressDeadlineSeconds"] = DEFAULT_PROGRESS_SECONDS
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Start with an empty status."""
         obj["status"] = {}
 

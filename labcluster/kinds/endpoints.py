@@ -54,12 +54,12 @@ class EndpointsKind(Kind):
 
     def cells(self, obj: JSON) -> list[Any]:
         """Name, the first ready addresses with their ports, age."""
-        found: list[str] = []
+        targets: list[str] = []
         for subset in obj.get("subsets") or ():
             addresses = [a.get("ip", "") for a in subset.get("addresses") or ()]
             ports = subset.get("ports") or ()
-            found += [f"{ip}:{port.get('port')}" for port in ports for ip in addresses] if ports else addresses
-        return [obj["metadata"]["name"], shortened(found) or NONE, age(obj)]
+            targets += [f"{ip}:{port.get('port')}" for port in ports for ip in addresses] if ports else addresses
+        return [obj["metadata"]["name"], shortened(targets) or NONE, age(obj)]
 
 
 def shortened(values: list[str]) -> str:

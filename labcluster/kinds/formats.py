@@ -1,7 +1,7 @@
-"""Formats of names, labels and ports, and what is said when a string has another (apimachinery util/validation).
+"""Checks of formats: names, labels, keys, ports, paths (apimachinery util/validation).
 
-Each function returns the messages of what is wrong; none when all is well. A `NameRule` gets the name and
-whether it is a prefix (metadata.generateName), which may end in a dash.
+Each function returns the messages of what is wrong with a value, none when it has the format. A `NameRule` gets the
+name and whether it is a prefix (metadata.generateName), which may end in a dash.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 from labcluster.api import field
@@ -62,7 +63,7 @@ class IngressClassKind(Kind):
         return [obj["metadata"]["name"], spec.get("controller", ""), shown, age(obj)]
 
 
-def default_class(classes: list[JSON]) -> str | None:
+def default_class(classes: Iterable[JSON]) -> str | None:
     """The class for an Ingress that names none: the newest of those marked as default, by name among equals."""
     marked = [c for c in classes if annotations_of(c).get(DEFAULT_ANNOTATION) == "true"]
     marked.sort(key=lambda c: str(c["metadata"]["name"]))

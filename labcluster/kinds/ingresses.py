@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
@@ -12,10 +12,8 @@ from labcluster.kinds import formats
 from labcluster.kinds.ingressclasses import default_class, typed_reference_errors
 from labcluster.kinds.kind import Column, Kind
 from labcluster.kinds.printing import age, or_none
+from labcluster.kinds.reading import Reader
 from labcluster.kinds.values import formatted
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
 
 CLASS_ANNOTATION = "kubernetes.io/ingress.class"  # what classes were called before they were objects
 PATH_TYPES = ("Exact", "ImplementationSpecific", "Prefix")
@@ -44,11 +42,11 @@ class IngressKind(Kind):
         obj.setdefault("spec", {})
         obj.setdefault("status", {}).setdefault("loadBalancer", {})
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Name the default class where none is named (plugin/pkg/admission/network/defaultingressclass)."""
         if "ingressClassName" in obj["spec"] or CLASS_ANNOTATION in annotations_of(obj):
             return
-        if name := default_class(registry.list(INGRESS_CLASSES)):
+        if name := default_class(reader.list(INGRESS_CLASSES)):
             obj["spec"]["ingressClassName"] = name
 
     def validate(self, obj: JSON) -> list[FieldError]:

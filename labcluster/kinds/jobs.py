@@ -6,7 +6,7 @@ failure and success policies and jobs managed by others are refused.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api import field
 from labcluster.api.conditions import is_condition_true
@@ -26,10 +26,8 @@ from labcluster.kinds.pod_template import (
 )
 from labcluster.kinds.pod_validation import validate_template
 from labcluster.kinds.printing import age, format_selector, human_duration
+from labcluster.kinds.reading import Reader
 from labcluster.kinds.values import not_negative
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
 
 CONTROLLER_UID = "batch.kubernetes.io/controller-uid"
 DEFAULT_BACKOFF_LIMIT = 6
@@ -82,7 +80,7 @@ class JobKind(Kind):
                 spec[key] = value
         default_template(spec)
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Select the pods by the job's own uid, unless the user takes care of that."""
         obj["status"] = {}
         spec = obj["spec"]

@@ -4,7 +4,7 @@ apis/meta/v1/validation): the registry calls `validate` or `validate_update` for
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
@@ -20,9 +20,7 @@ from labcluster.api.resources import (
     Resource,
 )
 from labcluster.kinds import formats
-
-if TYPE_CHECKING:
-    from labcluster.kinds.kind import Kind
+from labcluster.kinds.kind import Kind
 
 ANNOTATIONS_MAX_BYTES = 256 * 1024  # keys and values of all annotations together
 IMMUTABLE = "field is immutable"
@@ -69,8 +67,8 @@ def validate_update(new: JSON, old: JSON, kind: Kind) -> list[FieldError]:
     if before.get("deletionTimestamp"):
         added = sorted(set(after.get("finalizers") or ()) - set(before.get("finalizers") or ()))
         if added:
-            found = "[]string{" + ", ".join(json.dumps(name) for name in added) + "}"
-            text = f"no new finalizers can be added if the object is being deleted, found new finalizers {found}"
+            shown = "[]string{" + ", ".join(json.dumps(name) for name in added) + "}"
+            text = f"no new finalizers can be added if the object is being deleted, found new finalizers {shown}"
             errors.append(field.forbidden(f"{path}.finalizers", text))
     for key in ("name", "namespace", "uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds"):
         # Left out is not changed: the registry fills these in from the stored object.

@@ -22,6 +22,7 @@ class NodeKind(Kind):
     """A node as its kubelet registers it; conditions and capacities are the kubelet's to write."""
 
     resource: ClassVar[Resource] = NODES
+    created_with_status = True
 
     def default(self, obj: JSON) -> None:
         """A node has a spec and a status, if only empty ones."""
@@ -95,10 +96,10 @@ class NodeKind(Kind):
 def roles(node: JSON) -> list[str]:
     """The roles that a node's labels give it, sorted."""
     labels = labels_of(node)
-    found = {key.removeprefix(ROLE_LABEL) for key in labels if key.startswith(ROLE_LABEL)} | {
+    names = {key.removeprefix(ROLE_LABEL) for key in labels if key.startswith(ROLE_LABEL)} | {
         labels.get(OLD_ROLE_LABEL, "")
     }
-    return sorted(found - {""})
+    return sorted(names - {""})
 
 
 def _status(node: JSON) -> str:

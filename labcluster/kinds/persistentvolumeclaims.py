@@ -6,7 +6,7 @@ StorageObjectInUseProtection, printers.go printPersistentVolumeClaim.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from labcluster.api import errors as api_errors
 from labcluster.api import field
@@ -30,11 +30,9 @@ from labcluster.kinds.persistentvolumes import (
     storage_errors,
 )
 from labcluster.kinds.printing import age
+from labcluster.kinds.reading import Reader
 from labcluster.kinds.storageclasses import is_default
 from labcluster.kinds.values import one_of
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
 
 PROTECTION = "kubernetes.io/pvc-protection"
 _SIZE = "spec.resources.requests.storage"
@@ -50,23 +48,23 @@ class PersistentVolumeClaimKind(Kind):
         """Filesystem; quantities in canonical form."""
         default_spec(obj.setdefault("spec", {}))
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Start Pending and protected; of the default class unless one is named (an empty name means none)."""
         protect(obj, PROTECTION)
         obj["status"] = {"phase": "Pending"}
         if obj["spec"].get("storageClassName") is None and not class_of(obj):
-            default_class = default_class_name(registry)
+            default_class = default_class_name(reader)
             if default_class:
                 obj["spec"]["storageClassName"] = default_class
 
-    def prepare_update(self, new: JSON, old: JSON, registry: Registry) -> None:
+    def prepare_update(self, new: JSON, old: JSON, reader: Reader) -> None:
         """Refuse a larger size where volumes do not grow. Raises ApiError 403."""
         after, before = size_of(new), size_of(old)
         if after is None or before is None or after <= before:
             return
         if old.get("status", {}).get("phase") != "Bound":
             raise self._forbidden(new, "Only bound persistent volume claims can be expanded")
-        storage_class = registry.find(STORAGE_CLASSES, "", class_of(old)) if class_of(old) else None
+        storage_class = reader.find(STORAGE_CLASSES, "", class_of(old)) if class_of(old) else None
         if not (storage_class or {}).get("allowVolumeExpansion"):
             why = (
                 "only dynamically provisioned pvc can be resized and "
@@ -138,9 +136,9 @@ def default_spec(spec: JSON) -> None:
         canonicalize((spec.get("resources") or {}).get(part))
 
 
-def default_class_name(registry: Registry) -> str | None:
+def default_class_name(reader: Reader) -> str | None:
     """The class that claims get which name none: the newest of those marked as default, then by name."""
-    marked = [c for c in registry.list(STORAGE_CLASSES) if is_default(c)]
+    marked = [c for c in reader.list(STORAGE_CLASSES) if is_default(c)]
     marked.sort(key=name_of)
     marked.sort(key=lambda c: str(c["metadata"].get("creationTimestamp", "")), reverse=True)
     return name_of(marked[0]) if marked else None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
@@ -13,10 +13,8 @@ from labcluster.api.times import now
 from labcluster.kinds import formats
 from labcluster.kinds.kind import Column, Kind
 from labcluster.kinds.printing import age
+from labcluster.kinds.reading import Reader
 from labcluster.kinds.values import NOT_NEGATIVE, one_of
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
 
 PROTECTION = "kubernetes.io/pv-protection"
 OLD_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
@@ -71,7 +69,7 @@ class PersistentVolumeKind(Kind):
             spec["hostPath"]["type"] = ""
         canonicalize(spec.get("capacity"))
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Start Pending, protected while a claim is bound to it."""
         protect(obj, PROTECTION)
         obj["status"] = {"phase": "Pending", "lastPhaseTransitionTime": now()}

@@ -7,16 +7,13 @@ pkg/apis/core/helper/qos/qos.go.
 from __future__ import annotations
 
 from decimal import Decimal
-from typing import TYPE_CHECKING
 
 from labcluster.api import errors, quantities
 from labcluster.api.generated_names import random_suffix
 from labcluster.api.objects import JSON, name_of, namespace_of
 from labcluster.api.resources import PODS, SERVICE_ACCOUNTS
 from labcluster.kinds.pod_defaults import FILE_MODE, all_containers
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.kinds.reading import Reader
 
 TOKEN_PATH = "/var/run/secrets/kubernetes.io/serviceaccount"
 TOKEN_VOLUME_PREFIX = "kube-api-access-"
@@ -29,9 +26,9 @@ _SYSTEM_PRIORITIES = {"system-node-critical": 2_000_001_000, "system-cluster-cri
 _QOS_RESOURCES = ("cpu", "memory")
 
 
-def admit(pod: JSON, registry: Registry) -> None:
+def admit(pod: JSON, reader: Reader) -> None:
     """Complete a new pod in place. Raises ApiError 403 when its service account or priority class is missing."""
-    _add_service_account(pod, registry)
+    _add_service_account(pod, reader)
     _add_priority(pod)
     _add_tolerations(pod["spec"])
 
@@ -43,11 +40,11 @@ def _submitted_name(pod: JSON) -> str:
     return prefix if prefix and name.startswith(prefix) and len(name) == len(prefix) + 5 else name
 
 
-def _add_service_account(pod: JSON, registry: Registry) -> None:
+def _add_service_account(pod: JSON, reader: Reader) -> None:
     spec, namespace = pod["spec"], namespace_of(pod)
     name = spec.get("serviceAccountName") or "default"
     spec["serviceAccountName"] = spec["serviceAccount"] = name
-    account = registry.find(SERVICE_ACCOUNTS, namespace, name)
+    account = reader.find(SERVICE_ACCOUNTS, namespace, name)
     if account is None:
         why = f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found'
         raise errors.forbidden(PODS, _submitted_name(pod), why)
@@ -129,5 +126,5 @@ def qos_class(spec: JSON) -> str:
 
 def _amounts(container: JSON, key: str) -> dict[str, Decimal]:
     amounts = ((container.get("resources") or {}).get(key) or {}).items()
-    found = {name: quantities.parse(amount).amount for name, amount in amounts if name in _QOS_RESOURCES}
-    return {name: amount for name, amount in found.items() if amount > 0}
+    parsed = {name: quantities.parse(amount).amount for name, amount in amounts if name in _QOS_RESOURCES}
+    return {name: amount for name, amount in parsed.items() if amount > 0}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api import field
 from labcluster.api.conditions import condition
@@ -14,10 +14,8 @@ from labcluster.api.times import now
 from labcluster.kinds.kind import Column, Kind
 from labcluster.kinds.metadata import validate_label_selector
 from labcluster.kinds.printing import age
+from labcluster.kinds.reading import Reader
 from labcluster.kinds.values import int_or_percent, not_above_100_percent, not_negative
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
 
 DISRUPTION_ALLOWED = "DisruptionAllowed"  # the condition
 SYNC_FAILED = "SyncFailed"  # its reason while the controller cannot tell
@@ -44,7 +42,7 @@ class PodDisruptionBudgetKind(Kind):
         if obj.get("spec") is None:
             obj["spec"] = {}
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Start with a status that allows nothing until the controller has counted."""
         obj["status"] = dict.fromkeys(_COUNTERS, 0)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api import field
 from labcluster.api.conditions import is_pod_finished
 from labcluster.api.field import FieldError
+from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON
 from labcluster.api.resources import PODS
 from labcluster.api.times import now
@@ -15,9 +16,7 @@ from labcluster.kinds.kind import Kind
 from labcluster.kinds.pod_admission import admit, qos_class
 from labcluster.kinds.pod_defaults import default_pod
 from labcluster.kinds.pod_validation import validate_ephemeral_update, validate_pod_spec, validate_pod_update
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.kinds.reading import Reader
 
 GATED = "Scheduling is blocked due to non-empty scheduling gates"
 
@@ -27,15 +26,31 @@ class PodKind(Kind):
 
     resource = PODS
     tracks_generation = True
+    is_marked_before_removal = True
+    status_subresources = ("status", "binding")
     columns = pod_printing.COLUMNS
 
     def default(self, obj: JSON) -> None:
         """Fill in the defaults of a pod."""
         default_pod(obj)
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def merged(self, given: JSON, old: JSON, subresource: str) -> JSON:
+        """Also what the scheduler may touch, and what those who add ephemeral containers may."""
+        if subresource == "binding":  # the node and the condition in one
+            new = super().merged(given, old, "status")
+            new["spec"]["nodeName"] = given["spec"]["nodeName"]
+            return new
+        if subresource == "ephemeralcontainers":  # dropNonEphemeralContainerUpdates
+            added: JSON = clone(old)
+            added["spec"].pop("ephemeralContainers", None)
+            if wanted := (given.get("spec") or {}).get("ephemeralContainers"):
+                added["spec"]["ephemeralContainers"] = clone(wanted)
+            return added
+        return super().merged(given, old, subresource)
+
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Admit the pod and give it its first status. Raises ApiError 403."""
-        admit(obj, registry)
+        admit(obj, reader)
         status: JSON = {"phase": "Pending", "qosClass": qos_class(obj["spec"])}
         obj["status"] = status
         if obj["spec"].get("schedulingGates"):
@@ -64,7 +79,7 @@ class PodKind(Kind):
         """Errors of a change; ephemeral containers are added through a subresource of their own."""
         if subresource == "ephemeralcontainers":
             return validate_ephemeral_update(new, old)
-        return self.validate_update(new, old)
+        return super().validate_subresource_update(new, old, subresource)
 
     def grace_seconds(self, obj: JSON, wanted: int | None) -> int:
         """The caller's seconds or the pod's own; none when no process can be running (CheckGracefulDelete)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api.field import FieldError
 from labcluster.api.objects import JSON
@@ -20,10 +20,8 @@ from labcluster.kinds.pod_template import (
     validate_selector,
 )
 from labcluster.kinds.printing import age, format_selector, replicas_of
+from labcluster.kinds.reading import Reader
 from labcluster.kinds.values import not_negative
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
 
 _COUNTERS = ("replicas", "fullyLabeledReplicas", "readyReplicas", "availableReplicas", "observedGeneration")
 
@@ -48,7 +46,7 @@ class ReplicaSetKind(Kind):
         """Fill in the defaults of a ReplicaSet."""
         default_workload(obj)
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Start with the status that is stored first."""
         obj["status"] = {"replicas": 0}
 

@@ -67,17 +67,17 @@ class RoleBindingKind(Kind):
     def cells(self, obj: JSON) -> list[Any]:
         """Name, role, age; wide: users, groups, service accounts."""
         reference = obj.get("roleRef") or {}
-        told: dict[str, list[str]] = {kind: [] for kind in _SUBJECTS}
+        subjects: dict[str, list[str]] = {kind: [] for kind in _SUBJECTS}
         for subject in obj.get("subjects") or ():
             name = subject.get("name", "")
             if subject.get("kind") == "ServiceAccount":
                 name = f"{subject.get('namespace', '')}/{name}"
-            told.get(subject.get("kind", ""), []).append(name)
+            subjects.get(subject.get("kind", ""), []).append(name)
         return [
             obj["metadata"]["name"],
             f"{reference.get('kind', '')}/{reference.get('name', '')}",
             age(obj),
-            *(", ".join(told[kind]) for kind in ("User", "Group", "ServiceAccount")),
+            *(", ".join(subjects[kind]) for kind in ("User", "Group", "ServiceAccount")),
         ]
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import base64
-import json
 from typing import Any, ClassVar
+
+import orjson
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
@@ -82,7 +83,7 @@ def _type_errors(obj: JSON, data: JSON) -> list[FieldError]:
 
 def _is_json(value: str) -> bool:
     try:
-        json.loads(base64.b64decode(value))
+        orjson.loads(base64.b64decode(value))
     except ValueError:
         return False
     return True

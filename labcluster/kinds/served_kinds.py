@@ -34,10 +34,10 @@ class ServedKinds:
         """The behaviour of the resource's kind, for custom resources in that version. Raises ApiError 404."""
         if not resource.custom:
             return self._stored[resource]
-        found = self._versions[resource].get(resource.version)
-        if found is None:  # it went while a request was on its way
+        kind = self._versions[resource].get(resource.version)
+        if kind is None:  # it went while a request was on its way
             raise ApiError(404, "NotFound", "the server could not find the requested resource")
-        return found
+        return kind
 
     def stored(self, resource: Resource) -> Kind:
         """The same in the version in which the objects are stored."""
@@ -87,10 +87,11 @@ class ServedKinds:
         return resource
 
 
-def seen(resource: Resource, obj: JSON) -> JSON:
+def in_version(resource: Resource, obj: JSON) -> JSON:
     """A stored object in the version of the resource: conversion strategy None, so only its apiVersion differs."""
-    version = resource.api_version
-    return obj if obj["apiVersion"] == version else {**obj, "apiVersion": version}
+    if not resource.custom or obj["apiVersion"] == resource.api_version:
+        return obj
+    return {**obj, "apiVersion": resource.api_version}
 
 
 def _established(crd: JSON | None) -> JSON | None:

@@ -8,15 +8,12 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
 
 from labcluster import settings
 from labcluster.api import errors, field
 from labcluster.api.objects import JSON, name_of, uid_of
 from labcluster.api.resources import SERVICES
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.kinds.reading import Reader
 
 HEADLESS = "None"
 # The lower part of each range is left to those who ask for a number; what is handed out comes from above it
@@ -41,12 +38,12 @@ def node_ports(spec: JSON) -> set[int]:
     return {port["nodePort"] for port in spec.get("ports") or () if port.get("nodePort")}
 
 
-def allocate(service: JSON, old: JSON | None, registry: Registry) -> None:
+def allocate(service: JSON, old: JSON | None, reader: Reader) -> None:
     """Fill in clusterIP and node ports in place. Raises ApiError 422 for asked ones that cannot be had, 500 when full.
 
     `old` is the service before an update: what it has is its own.
     """
-    others = [s["spec"] for s in registry.list(SERVICES) if uid_of(s) != uid_of(service)]
+    others = [s["spec"] for s in reader.list(SERVICES) if uid_of(s) != uid_of(service)]
     if needs_cluster_ip(service["spec"]):
         _allocate_address(service, {s.get("clusterIP") for s in others}, old)
     _allocate_ports(service, {n for spec in others for n in node_ports(spec)}, old)

@@ -5,7 +5,7 @@ Addresses and node ports are handed out by service_allocation.py, the rules are 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from labcluster.api.field import FieldError
 from labcluster.api.objects import JSON
@@ -14,9 +14,7 @@ from labcluster.kinds import service_allocation as allocation
 from labcluster.kinds import service_validation as validation
 from labcluster.kinds.kind import Column, Kind
 from labcluster.kinds.printing import NONE, age, format_labels
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.kinds.reading import Reader
 
 CLIENT_IP_TIMEOUT = 10800  # seconds: three hours
 
@@ -48,7 +46,7 @@ class ServiceKind(Kind):
         if spec["type"] != "ExternalName":
             spec["internalTrafficPolicy"] = spec.get("internalTrafficPolicy") or "Cluster"
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Give the service its address and its node ports. Raises ApiError 422 for ones that are taken."""
         obj["status"] = {"loadBalancer": {}}
         spec = obj["spec"]
@@ -56,14 +54,14 @@ class ServiceKind(Kind):
             spec["clusterIPs"] = [spec["clusterIP"]]
         _default_families(spec)
         if not self.validate(obj):
-            allocation.allocate(obj, None, registry)
+            allocation.allocate(obj, None, reader)
 
-    def prepare_update(self, new: JSON, old: JSON, registry: Registry) -> None:
+    def prepare_update(self, new: JSON, old: JSON, reader: Reader) -> None:
         """Keep what was handed out, release what the new type does not have, hand out what it needs."""
         _carry_over(new["spec"], old["spec"])
         _default_families(new["spec"])
         if not self.validate_update(new, old):
-            allocation.allocate(new, old, registry)
+            allocation.allocate(new, old, reader)
 
     def validate(self, obj: JSON) -> list[FieldError]:
         """Errors of a complete service (ValidateService)."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
@@ -22,10 +22,8 @@ from labcluster.kinds.pod_template import (
     validate_selector,
 )
 from labcluster.kinds.printing import age, replicas_of
+from labcluster.kinds.reading import Reader
 from labcluster.kinds.values import formatted, not_negative, one_of
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
 
 CHANGEABLE = (
     "replicas",
@@ -88,7 +86,7 @@ class StatefulSetKind(Kind):
         for claim in spec.get("volumeClaimTemplates") or ():
             _default_claim(claim)
 
-    def prepare_create(self, obj: JSON, registry: Registry) -> None:
+    def prepare_create(self, obj: JSON, reader: Reader) -> None:
         """Start with the status that is stored first."""
         obj["status"] = {"replicas": 0, "availableReplicas": 0}
 

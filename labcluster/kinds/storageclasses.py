@@ -36,8 +36,8 @@ class StorageClassKind(Kind):
         if not provisioner:
             errors.append(field.required("provisioner"))
         else:
-            found = formats.qualified_name(provisioner.lower())
-            errors += [field.invalid("provisioner", provisioner, text) for text in found]
+            messages = formats.qualified_name(provisioner.lower())
+            errors += [field.invalid("provisioner", provisioner, text) for text in messages]
         errors += [
             field.invalid("parameters", key, "field must not be empty.")
             for key in obj.get("parameters") or {}

@@ -30,7 +30,7 @@ from labcluster.launch.host_ports import Ports, bind_host_sockets, read_ports
 
 RECORD = "daemon.json"
 LOG = "daemon.log"
-_SCRIPT = Path(__file__).with_name("namespaces.py")
+_SCRIPT = Path(__file__).with_name("linux_namespaces.py")
 TOOLS = {"nsenter": "util-linux", "setsid": "util-linux", "flock": "util-linux"}
 ROOM_NEEDED = 32 * 1024 * 1024  # bytes; the state of a cluster with some pods
 _LOG_LIMIT = 4 * 1024 * 1024  # bytes; a larger log is rotated at a start
@@ -216,7 +216,7 @@ def _start(
 
 
 def _spawn_in_namespaces(command: list[str], state_dir: Path, report: _ReportReader, keep: list[int]) -> None:
-    """Run namespaces.py; returns when its first half has exited, and the command runs."""
+    """Run linux_namespaces.py; returns when its first half has exited, and the command runs."""
     plan = {
         "command": command,
         "report": report.writer,

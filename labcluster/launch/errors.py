@@ -30,7 +30,7 @@ def _sysctl(name: str) -> str:
 
 
 def namespaces_refused(stage: str, number: int, text: str) -> LaunchError:
-    """The error for a system call that failed in `stage` of launch/namespaces.py with errno `number`."""
+    """The error for a system call that failed in `stage` of launch/linux_namespaces.py with errno `number`."""
     message = f"The kernel refused to {stage}: {text}."
     if stage == "mount /proc":
         return LaunchError(message, CONTAINER_REMEDY)

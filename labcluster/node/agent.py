@@ -27,7 +27,7 @@ from labcluster.api.resources import (
     SERVICE_ACCOUNTS,
 )
 from labcluster.auth.token_binding import Binding, to_pod
-from labcluster.node import status as node_status
+from labcluster.node import node_object as node_status
 from labcluster.node.containers.log import read_log
 from labcluster.node.images import image_table
 from labcluster.node.images.pull import ImagePuller

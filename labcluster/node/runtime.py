@@ -9,7 +9,7 @@ from pathlib import Path
 from labcluster.node.containers.container import Container, start_container
 from labcluster.node.containers.process import Processes
 from labcluster.node.images import image_table
-from labcluster.node.namespaces import NamespaceThread
+from labcluster.node.linux_namespaces import NamespaceThread
 from labcluster.node.sandboxes.sandbox import Sandbox, Sandboxes
 from labcluster.node.spec import ContainerSpec
 

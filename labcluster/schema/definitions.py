@@ -7,9 +7,9 @@ once, on first use, and only what the served kinds reach is kept.
 from __future__ import annotations
 
 import functools
-import importlib.util
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -74,10 +74,10 @@ class Type:
 
     def member(self, key: str) -> Field:
         """The field (of a struct) or the values' type (of a map); ANY_FIELD where the schema says nothing."""
-        found = self.fields.get(key)
-        if found is None and self.item is not None:
+        member = self.fields.get(key)
+        if member is None and self.item is not None:
             return Field(self.item)
-        return found or ANY_FIELD
+        return member or ANY_FIELD
 
 
 @dataclass(eq=False)
@@ -109,7 +109,8 @@ def definitions() -> dict[str, JSON]:
 
     Raises RuntimeError when the package with the schemas is not installed.
     """
-    spec = importlib.util.find_spec("kubernetes_validate")  # found, not imported: the import is slow
+    # Found on the path, not imported: the import is slow, and whoever uses the API's client may keep it out.
+    spec = PathFinder.find_spec("kubernetes_validate")
     if spec is None or not spec.submodule_search_locations:
         raise RuntimeError("the package kubernetes-validate is missing: pip install kubernetes-validate")
     everything: dict[str, JSON] = orjson.loads(Path(spec.submodule_search_locations[0], _FILE).read_bytes())["$defs"]
@@ -148,9 +149,7 @@ def definition_name(resource: Resource) -> str:
 
 
 def type_of(resource: Resource) -> Type:
-    """The compiled type of a resource's kind; ANY for a kind without a schema."""
-    if resource.type is not None:
-        return resource.type
+    """The compiled type of a built-in resource's kind; ANY for a kind without a schema."""
     name = definition_name(resource)
     return _compile(name) if name in definitions() else ANY
 

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from labcluster.api.objects import JSON
 from labcluster.api.resources import Resource
-from labcluster.schema import decoding, omission
+from labcluster.schema import decoding, definitions, omission
 from labcluster.schema.decoding import cannot_handle, duplicate_fields, normalize, unknown_fields
-from labcluster.schema.definitions import Field, Type, type_of
+from labcluster.schema.definitions import Field, Type
 from labcluster.schema.openapi import openapi_v3, openapi_v3_index
 from labcluster.schema.structural import decoding as custom_decoding
 from labcluster.schema.structural.resource import CustomResource
@@ -28,6 +28,11 @@ __all__ = [
     "unknown_fields",
     "without_empty",
 ]
+
+
+def type_of(resource: Resource) -> Type:
+    """The type of a resource's objects; ANY for a kind without a schema."""
+    return resource.type if isinstance(resource, CustomResource) else definitions.type_of(resource)
 
 
 def decode(

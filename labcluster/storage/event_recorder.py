@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import logging
 import time
-from typing import TYPE_CHECKING
 
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import JSON, name_of, namespace_of, uid_of
 from labcluster.api.resources import EVENTS
 from labcluster.api.times import now
-
-if TYPE_CHECKING:
-    from labcluster.storage.registry import Registry
+from labcluster.storage.registry import Registry
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +80,7 @@ class EventRecorder:
     def _create(
         self, namespace: str, key: tuple[str, ...], obj: JSON, kind: str, reason: str, message: str, field_path: str
     ) -> None:
-        told = now()
+        moment = now()
         involved = {
             "kind": obj["kind"],
             "namespace": namespace_of(obj),
@@ -100,8 +97,8 @@ class EventRecorder:
             "reason": reason,
             "message": message,
             "source": self._source,
-            "firstTimestamp": told,
-            "lastTimestamp": told,
+            "firstTimestamp": moment,
+            "lastTimestamp": moment,
             "count": 1,
             "type": kind,
             "eventTime": None,

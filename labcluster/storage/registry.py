@@ -8,33 +8,39 @@ status kept apart from spec, graceful deletion, finalizers. What differs from ki
 from __future__ import annotations
 
 import datetime as dt
+import sqlite3
 import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import orjson
 
 from labcluster.api import errors
+from labcluster.api.field import FieldError
 from labcluster.api.generated_names import random_suffix
-from labcluster.api.json_values import clone, sharing
+from labcluster.api.json_values import LEVELS_ABOVE, check_depth, clone, sharing
 from labcluster.api.objects import JSON, is_terminating, name_of, namespace_of, uid_of
-from labcluster.api.resources import NAMESPACES, NODES, PODS, Resource
+from labcluster.api.resources import Resource
 from labcluster.api.times import now
-from labcluster.kinds import KINDS
+from labcluster.kinds import KINDS, namespaces
 from labcluster.kinds import metadata as metadata_rules
 from labcluster.kinds.kind import Kind
-from labcluster.kinds.served_kinds import seen
+from labcluster.kinds.served_kinds import ServedKinds, in_version
 from labcluster.storage.store import Store
 from labcluster.storage.watch_cache import Change, Dependents, Objects, WatchCache
 
-__all__ = ["FOREGROUND", "ORPHAN", "Change", "DeleteOptions", "Dependents", "Objects", "Registry"]
+__all__ = ["FOREGROUND", "ORPHAN", "Change", "DeleteOptions", "Dependents", "Objects", "Registry", "Tracker"]
 
 FOREGROUND = "foregroundDeletion"
 ORPHAN = "orphan"
 GENERATE_NAME_TRIES = 8
-_LEVELS_ABOVE = 20
 GENERATE_NAME_BASE = 58  # characters of generateName that are kept before the suffix (names/generate.go)
+
+
+# What metadata.managedFields are once a client has replaced the first object, {} for a creation, by the second one.
+# That one has its defaults; what the registry and admission add is not there yet, as it belongs to nobody.
+Tracker = Callable[[JSON, JSON], Objects]
 
 
 @dataclass(frozen=True)
@@ -48,21 +54,39 @@ class DeleteOptions:
     dry_run: bool = False
 
 
-class Registry(WatchCache):
-    """Every write of an object, over the reads of the watch cache."""
+class Registry:
+    """Every write of an object. Reads and subscriptions are those of its watch cache."""
 
     def __init__(self, store: Store, kinds: Mapping[Resource, Kind] = KINDS) -> None:
         """Load what the store holds."""
-        super().__init__(store, kinds)
+        self._store = store
+        self._kinds = ServedKinds(kinds)
+        self._cache = cache = WatchCache(store, self._kinds)
+        # What is served, and all reads: the methods themselves, so that a read costs no call more.
+        self.served, self.kind, self.why_not_served = self._kinds.resources, self._kinds.kind, self._kinds.why_not
+        self.find, self.get, self.list, self.list_at = cache.find, cache.get, cache.list, cache.list_at
+        self.subscribe, self.follow, self.changes_since = cache.subscribe, cache.follow, cache.changes_since
+        self.dependents = cache.dependents
 
-    def create(
-        self, resource: Resource, obj: JSON, *, dry_run: bool = False, managed_fields: Objects | None = None
-    ) -> JSON:
-        """Store a new object, with `managed_fields` as metadata.managedFields if they are given.
+    @property
+    def revision(self) -> int:
+        """The resourceVersion of the whole store."""
+        return self._cache.revision
+
+    def store_problem(self) -> str:
+        """Why the store does not hold what is served here; "" when it does."""
+        try:
+            newest = self._store.newest()
+        except sqlite3.Error as error:
+            return f"the store {self._store.path} cannot be read: {error}"
+        return "" if newest == self.revision else f"the store is at revision {newest}, not {self.revision}"
+
+    def create(self, resource: Resource, obj: JSON, *, dry_run: bool = False, track: Tracker | None = None) -> JSON:
+        """Store a new object; without `track` it has no managers.
 
         Raises ApiError 400, 403 (admission), 404 (namespace), 409, 422.
         """
-        kind = self._kinds.kind(resource)
+        kind = self.kind(resource)
         new: JSON = clone(obj)
         new["apiVersion"], new["kind"] = resource.api_version, resource.kind
         metadata = new.setdefault("metadata", {})
@@ -70,25 +94,24 @@ class Registry(WatchCache):
             raise errors.bad_request("resourceVersion should not be set on objects to be created")
         for unset in ("selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "managedFields"):
             metadata.pop(unset, None)
-        if managed_fields:
-            metadata["managedFields"] = managed_fields
         if not resource.namespaced:
             metadata.pop("namespace", None)
-        generated = not metadata.get("name") and bool(metadata.get("generateName"))
-        if generated:
+        if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = self._generate(resource, metadata)
-        self._check_namespace(resource, metadata)
+        namespaces.check_lifecycle(resource, metadata, self._cache)
+        if "status" in resource.subresources and not kind.created_with_status:
+            new.pop("status", None)
+        kind.default(new)
+        if track is not None:
+            _set_managed_fields(new, track({}, new))
         metadata["uid"] = str(uuid.uuid4())
         metadata["creationTimestamp"] = now()
         if kind.tracks_generation:
             metadata["generation"] = 1
         else:
             metadata.pop("generation", None)
-        if "status" in resource.subresources and resource != NODES:
-            new.pop("status", None)
-        kind.default(new)
-        kind.prepare_create(new, self)
-        self._raise_invalid(resource, new, [*metadata_rules.validate(new, kind), *kind.validate(new)])
+        kind.prepare_create(new, self._cache)
+        _raise_invalid(resource, new, [*metadata_rules.validate(new, kind), *kind.validate(new)])
         if self.find(resource, metadata.get("namespace", ""), metadata["name"]) is not None:
             raise errors.already_exists(resource, metadata["name"])
         return self._write(resource, new, None, dry_run=dry_run)
@@ -100,39 +123,36 @@ class Registry(WatchCache):
         *,
         subresource: str = "",
         dry_run: bool = False,
-        managed_fields: Objects | None = None,
+        track: Tracker | None = None,
     ) -> JSON:
-        """Replace an object, or only its status. Nothing is written when nothing changes.
+        """Replace an object, or what that subresource may touch of it. Nothing is written when nothing changes.
 
-        metadata.managedFields stays as it is stored unless `managed_fields` are given.
+        `obj` is what clients of the subresource send: the object, or its Scale. Without `track` its managers stay.
         Raises ApiError 404, 409 when `obj` carries another resourceVersion or uid, 422.
         """
-        kind = self._kinds.kind(resource)
+        kind = self.kind(resource)
         old = self.get(resource, obj["metadata"].get("namespace", ""), name_of(obj))
+        new = kind.merged(obj, old, subresource)
         self._check_preconditions(resource, old, obj["metadata"].get("uid"), obj["metadata"].get("resourceVersion"))
-        new = self._merged(resource, obj, old, subresource)
-        if managed_fields is not None:
-            new["metadata"]["managedFields"] = managed_fields
-            if not managed_fields:
-                del new["metadata"]["managedFields"]
-        if subresource in ("status", "binding"):
-            if resource.custom:
-                kind.default(new)
-            self._raise_invalid(resource, new, kind.validate_status_update(new, old))
+        problems: list[FieldError] = []
+        of_status = subresource in kind.status_subresources
+        if of_status:
+            kind.default_status(new)
         else:
             kind.default(new)
-            kind.prepare_update(new, old, self)
+        if track is not None:
+            _set_managed_fields(new, track(old, new))
+        if not of_status:
+            kind.prepare_update(new, old, self._cache)
             if kind.tracks_generation and _intent(resource, new) != _intent(resource, old):
                 new["metadata"]["generation"] = old["metadata"].get("generation", 0) + 1
-            found = [
-                *metadata_rules.validate_update(new, old, kind),
-                *kind.validate_subresource_update(new, old, subresource),
-            ]
-            self._raise_invalid(resource, new, found)
+            problems += metadata_rules.validate_update(new, old, kind)
+        problems += kind.validate_subresource_update(new, old, subresource)
+        _raise_invalid(resource, new, problems)
         if new == old:
             return old
-        if self._is_deletable(resource, new):
-            return self._remove(resource, old, last=new, dry_run=dry_run)
+        if _is_deletable(kind, new):
+            return self._remove(resource, new, dry_run=dry_run)
         return self._write(resource, new, old, dry_run=dry_run)
 
     def modify(
@@ -156,7 +176,7 @@ class Registry(WatchCache):
         """
         old = self.get(resource, namespace, name)
         self._check_preconditions(resource, old, options.uid, options.resource_version, deleting=True)
-        kind = self._kinds.kind(resource)
+        kind = self.kind(resource)
         new: JSON = clone(old)
         metadata = new["metadata"]
         if not is_terminating(old):
@@ -183,14 +203,12 @@ class Registry(WatchCache):
             metadata["deletionGracePeriodSeconds"] = grace
             if metadata.get("generation"):
                 metadata["generation"] += 1
-            if resource == NAMESPACES:
-                new["status"] = {**new.get("status", {}), "phase": "Terminating"}
-        if self._is_deletable(resource, new):
-            if resource == PODS and new != old and not options.dry_run:
-                # What is deleted with grace is first marked so that nothing is left of it (registry/rest/delete.go).
+        if _is_deletable(kind, new):
+            if kind.is_marked_before_removal and new != old and not options.dry_run:
+                # What may be deleted with grace is first marked, with no grace left (registry/rest/delete.go).
                 old = new = self._write(resource, new, old, dry_run=False)
             # Deleted at once: the last state is as it was, without the marks of a deletion that nobody saw.
-            return self._remove(resource, old, last=old if not is_terminating(old) else new, dry_run=options.dry_run)
+            return self._remove(resource, new if is_terminating(old) else old, dry_run=options.dry_run)
         if new == old:
             return old
         return self._write(resource, new, old, dry_run=options.dry_run)
@@ -204,23 +222,6 @@ class Registry(WatchCache):
             if self.find(resource, metadata.get("namespace", ""), name) is None:
                 return name
         raise errors.already_exists(resource, name)
-
-    def _check_namespace(self, resource: Resource, metadata: JSON) -> None:
-        """The NamespaceLifecycle admission plugin."""
-        if not resource.namespaced:
-            return
-        name = metadata.get("namespace") or ""
-        namespace = self.find(NAMESPACES, "", name)
-        if namespace is None:
-            raise errors.not_found(NAMESPACES, name)
-        if is_terminating(namespace):
-            why = f"unable to create new content in namespace {name} because it is being terminated"
-            cause = {
-                "reason": "NamespaceTerminating",
-                "message": f"namespace {name} is being terminated",
-                "field": "metadata.namespace",
-            }
-            raise errors.forbidden(resource, metadata.get("name", ""), why, causes=[cause])
 
     def _check_preconditions(
         self, resource: Resource, old: JSON, uid: str | None, version: str | None, *, deleting: bool = False
@@ -238,96 +239,51 @@ class Registry(WatchCache):
                 )
             raise errors.conflict(resource, name_of(old), why)
 
-    @staticmethod
-    def _merged(resource: Resource, obj: JSON, old: JSON, subresource: str) -> JSON:
-        """The new object, with what this request may not touch taken from the old one."""
-        if subresource in ("status", "binding"):
-            merged: JSON = clone(old)
-            if "status" in obj:
-                merged["status"] = clone(obj["status"])
-            elif resource.custom:
-                merged.pop("status", None)
-            if subresource == "binding":  # the scheduler's write: the node and the condition in one
-                merged["spec"]["nodeName"] = obj["spec"]["nodeName"]
-            return merged
-        if subresource == "ephemeralcontainers":  # dropNonEphemeralContainerUpdates of pod/strategy.go
-            merged = clone(old)
-            merged["spec"].pop("ephemeralContainers", None)
-            if wanted := (obj.get("spec") or {}).get("ephemeralContainers"):
-                merged["spec"]["ephemeralContainers"] = clone(wanted)
-            return merged
-        new: JSON = clone(obj)
-        new["apiVersion"], new["kind"] = resource.api_version, resource.kind
-        metadata = new["metadata"]
-        for fixed in (
-            "uid",
-            "creationTimestamp",
-            "generation",
-            "generateName",
-            "deletionTimestamp",
-            "deletionGracePeriodSeconds",
-            "resourceVersion",
-            "managedFields",
-        ):
-            if fixed in old["metadata"]:
-                metadata[fixed] = old["metadata"][fixed]
-            else:
-                metadata.pop(fixed, None)
-        if "status" in resource.subresources:
-            if "status" in old:
-                new["status"] = clone(old["status"])
-            else:
-                new.pop("status", None)
-        return new
-
-    @staticmethod
-    def _raise_invalid(resource: Resource, obj: JSON, found: Iterable[Any]) -> None:
-        problems = list(found)
-        if problems:
-            raise errors.invalid(resource, name_of(obj), problems)
-
-    @staticmethod
-    def _is_deletable(resource: Resource, obj: JSON) -> bool:
-        """Whether nothing holds a terminating object any more."""
-        metadata = obj["metadata"]
-        if not metadata.get("deletionTimestamp") or metadata.get("finalizers"):
-            return False
-        if resource == NAMESPACES and obj.get("spec", {}).get("finalizers"):
-            return False
-        return not metadata.get("deletionGracePeriodSeconds")
-
     def _write(self, resource: Resource, new: JSON, old: JSON | None, *, dry_run: bool) -> JSON:
-        storage = self._kinds.stored(resource).resource
-        if storage.version != resource.version:
-            before = self._objects[resource][namespace_of(old)][name_of(old)] if old else None
-            return seen(resource, self._write(storage, seen(storage, new), before, dry_run=dry_run))
-        revision = self.revision + 1
         if dry_run:
             _encoded(new)
-            new["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"] if old else ""
-            if not old:
-                del new["metadata"]["resourceVersion"]
             return new
+        namespace, name, revision = namespace_of(new), name_of(new), self.revision + 1
         new["metadata"]["resourceVersion"] = str(revision)
-        self._store.append(revision, resource.key(namespace_of(new), name_of(new)), _encoded(new))
-        if old:
-            new = sharing(new, old)  # the history holds both
-        self._publish(Change("MODIFIED" if old else "ADDED", resource, new, old, revision))
-        return new
+        storage = self._kinds.stored(resource).resource
+        stored = in_version(storage, new)
+        self._store.append(revision, storage.key(namespace, name), _encoded(stored))
+        before = self._cache.find(storage, namespace, name) if old else None
+        if before:
+            stored = sharing(stored, before)  # the history holds both
+        self._cache.publish(Change("MODIFIED" if before else "ADDED", storage, stored, before, revision))
+        return in_version(resource, stored)
 
-    def _remove(self, resource: Resource, old: JSON, *, last: JSON, dry_run: bool) -> JSON:
+    def _remove(self, resource: Resource, last: JSON, *, dry_run: bool) -> JSON:
         if dry_run:
             return last
-        storage = self._kinds.stored(resource).resource
-        if storage.version != resource.version:
-            before = self._objects[resource][namespace_of(old)][name_of(old)]
-            return seen(resource, self._remove(storage, before, last=seen(storage, last), dry_run=False))
-        revision = self.revision + 1
+        namespace, name, revision = namespace_of(last), name_of(last), self.revision + 1
         last = {**last, "metadata": {**last["metadata"], "resourceVersion": str(revision)}}
-        self._store.append(revision, resource.key(namespace_of(old), name_of(old)), None)
-        self._publish(Change("DELETED", resource, last, old, revision))
-        self._kinds.kind(resource).after_delete(last, self)
+        storage = self._kinds.stored(resource).resource
+        before = self._cache.find(storage, namespace, name)
+        self._store.append(revision, storage.key(namespace, name), None)
+        self._cache.publish(Change("DELETED", storage, in_version(storage, last), before, revision))
         return last
+
+
+def _set_managed_fields(obj: JSON, managed_fields: Objects) -> None:
+    if managed_fields:
+        obj["metadata"]["managedFields"] = managed_fields
+    else:
+        obj["metadata"].pop("managedFields", None)
+
+
+def _raise_invalid(resource: Resource, obj: JSON, problems: Sequence[FieldError]) -> None:
+    if problems:
+        raise errors.invalid(resource, name_of(obj), list(problems))
+
+
+def _is_deletable(kind: Kind, obj: JSON) -> bool:
+    """Whether nothing holds a terminating object any more."""
+    metadata = obj["metadata"]
+    if not metadata.get("deletionTimestamp") or metadata.get("finalizers") or kind.is_held(obj):
+        return False
+    return not metadata.get("deletionGracePeriodSeconds")
 
 
 def _finalizers(obj: JSON) -> list[str]:
@@ -346,14 +302,12 @@ def _shifted(time: str, seconds: int) -> str:
 
 
 def _encoded(obj: JSON) -> bytes:
-    """An object as the store keeps it. Raises ApiError 400 for one that is too deep to be read again.
-
-    The encoder goes down 254 levels; lists, tables, events and OpenAPI documents put an object below some more.
-    """
+    """An object as the store keeps it. Raises ApiError 400 for one that is too deep to be read again."""
     wrapped: Any = obj
-    for _ in range(_LEVELS_ABOVE):
+    for _ in range(LEVELS_ABOVE):  # so that the encoder finds the depth by the way: nearly every object is flat
         wrapped = [wrapped]
     try:
-        return orjson.dumps(wrapped)[_LEVELS_ABOVE:-_LEVELS_ABOVE]
-    except TypeError as error:
-        raise errors.bad_request("the object provided is nested too deeply") from error
+        return orjson.dumps(wrapped)[LEVELS_ABOVE:-LEVELS_ABOVE]
+    except TypeError:
+        check_depth(obj)
+        raise

@@ -55,12 +55,12 @@ class Store:
 
     def rows(self, prefix: str = "") -> list[Row]:
         """All rows, or those whose key begins so, in the order of their revision."""
-        found = self._db.execute(
+        cursor = self._db.execute(
             "SELECT revision, key, value FROM revisions WHERE substr(key, 1, ?) = ? ORDER BY revision",
             (len(prefix), prefix),
         )
         return [
-            Row(revision, key, orjson.loads(value) if value is not None else None) for revision, key, value in found
+            Row(revision, key, orjson.loads(value) if value is not None else None) for revision, key, value in cursor
         ]
 
     def append(self, revision: int, key: str, value: bytes | None) -> None:

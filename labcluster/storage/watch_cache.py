@@ -7,9 +7,8 @@ here, and the store is only written. Reads return the stored objects themselves.
 from __future__ import annotations
 
 import logging
-import sqlite3
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -18,8 +17,7 @@ from labcluster.api.json_values import clone, sharing
 from labcluster.api.objects import JSON, name_of, namespace_of
 from labcluster.api.resources import CUSTOM_RESOURCE_DEFINITIONS, EVERYTHING, RESOURCES, Resource
 from labcluster.api.selectors import LabelSelector
-from labcluster.kinds.kind import Kind
-from labcluster.kinds.served_kinds import ServedKinds, seen
+from labcluster.kinds.served_kinds import ServedKinds, in_version
 from labcluster.storage.store import HISTORY, Store
 
 log = logging.getLogger(__name__)
@@ -45,11 +43,10 @@ Changes = list[Change]
 class WatchCache:
     """All objects of the cluster, as reads and watches see them."""
 
-    def __init__(self, store: Store, kinds: Mapping[Resource, Kind]) -> None:
-        """Load what the store holds."""
+    def __init__(self, store: Store, kinds: ServedKinds) -> None:
+        """Load what the store holds. What CustomResourceDefinitions bring is served by `kinds` from then on."""
         self._store = store
-        self._kinds = ServedKinds(kinds)
-        self.served = self._kinds.resources
+        self._kinds = kinds
         self._objects: dict[Resource, dict[str, dict[str, JSON]]] = {r: {} for r in RESOURCES}
         self._dependents: dict[str, dict[tuple[Resource, str, str], None]] = {}
         self._subscribers: dict[Resource, list[Callable[[Change], None]]] = {}
@@ -63,7 +60,7 @@ class WatchCache:
         definitions = {row.key: row.value for row in rows if row.key.startswith(CUSTOM_RESOURCE_DEFINITIONS.prefix)}
         for crd in definitions.values():
             self._follow(None, crd)  # before the objects, which are rows like any other
-        prefixes = {r.prefix: r for r in self.served.stored()}
+        prefixes = {r.prefix: r for r in self._kinds.resources.stored()}
         for row in rows:
             head, _, rest = row.key[len("/registry/") :].partition("/")
             plural, _, rest = rest.partition("/")
@@ -81,51 +78,35 @@ class WatchCache:
             else:
                 continue
             self._apply(change)
-        for resource in self.served.stored():
+        for resource in self._kinds.resources.stored():
             if resource.custom:
                 self._renew(resource)
         # Rows of compacted keys leave gaps, so a watch cannot start before this process did.
         self._history.clear()
         self._forgotten = self.revision
 
-    def store_problem(self) -> str:
-        """Why the store does not hold what is served here; "" when it does."""
-        try:
-            newest = self._store.newest()
-        except sqlite3.Error as error:
-            return f"the store {self._store.path} cannot be read: {error}"
-        return "" if newest == self.revision else f"the store is at revision {newest}, not {self.revision}"
-
-    def kind(self, resource: Resource) -> Kind:
-        """The behaviour of the resource's kind, for custom resources in that version. Raises ApiError 404."""
-        return self._kinds.kind(resource)
-
     def find(self, resource: Resource, namespace: str, name: str) -> JSON | None:
         """The object, or None. `namespace` is "" for cluster-scoped resources."""
-        found = self._objects[resource].get(namespace, {}).get(name)
-        return found if found is None or not resource.custom else seen(resource, found)
-
-    def why_not_served(self, crd: JSON) -> str:
-        """Why what a CustomResourceDefinition says cannot be served; "" if nothing stands in the way."""
-        return self._kinds.why_not(crd)
+        obj = self._objects[resource].get(namespace, {}).get(name)
+        return obj if obj is None or not resource.custom else in_version(resource, obj)
 
     def get(self, resource: Resource, namespace: str, name: str) -> JSON:
         """The object. Raises ApiError 404."""
-        found = self.find(resource, namespace, name)
-        if found is None:
+        obj = self.find(resource, namespace, name)
+        if obj is None:
             raise errors.not_found(resource, name)
-        return found
+        return obj
 
     def list(self, resource: Resource, namespace: str = "", *, labels: LabelSelector | None = None) -> Objects:
         """The objects of one namespace, or of all (""), in the order of their keys."""
         by_namespace = self._objects[resource]
         names = [namespace] if namespace else sorted(by_namespace)
-        found = [by_namespace[n][k] for n in names if n in by_namespace for k in sorted(by_namespace[n])]
+        objects = [by_namespace[n][k] for n in names if n in by_namespace for k in sorted(by_namespace[n])]
         if resource.custom:
-            found = [seen(resource, obj) for obj in found]
+            objects = [in_version(resource, obj) for obj in objects]
         if labels is None or not labels.requirements:
-            return found
-        return [o for o in found if labels.matches(o["metadata"].get("labels") or {})]
+            return objects
+        return [o for o in objects if labels.matches(o["metadata"].get("labels") or {})]
 
     def list_at(self, resource: Resource, namespace: str, revision: int) -> Objects:
         """The list as it was at that revision. Raises ApiError 410 when the history does not reach back."""
@@ -137,7 +118,7 @@ class WatchCache:
             if change.old is None:
                 state.pop(key, None)
             else:
-                state[key] = seen(resource, change.old)
+                state[key] = in_version(resource, change.old)
         return [state[key] for key in sorted(state)]
 
     def dependents(self, uid: str) -> Dependents:
@@ -151,12 +132,10 @@ class WatchCache:
         The callback runs inside the write, after it is stored: it must be quick and must not write.
         Returns the function that ends the subscription.
         """
-        for each in self.served.stored() if resource == EVERYTHING else (resource,):
+        for each in self._kinds.resources.stored() if resource == EVERYTHING else (resource,):
             for obj in self.list(each):
                 callback(Change("ADDED", each, obj, None, int(obj["metadata"]["resourceVersion"])))
-        callbacks = self._subscribers.setdefault(resource, [])
-        callbacks.append(callback)
-        return lambda: callbacks.remove(callback) if callback in callbacks else None
+        return self.follow(resource, callback)
 
     def follow(self, resource: Resource, callback: Callable[[Change], None]) -> Callable[[], None]:
         """Like subscribe, for changes from now on only."""
@@ -170,15 +149,16 @@ class WatchCache:
             raise errors.too_large_resource_version(revision, self.revision)
         if revision < self._forgotten:
             raise errors.expired(f"too old resource version: {revision} ({self._forgotten})")
-        found: Changes = []
+        changes: Changes = []
         for change in reversed(self._history):
             if change.revision <= revision:
                 break
-            found.append(change)
-        found.reverse()
-        return found
+            changes.append(change)
+        changes.reverse()
+        return changes
 
-    def _publish(self, change: Change) -> None:
+    def publish(self, change: Change) -> None:
+        """Take a write that the store has taken, and call back for it."""
         self.revision = change.revision
         if len(self._history) == HISTORY:
             self._forgotten = self._history[0].revision
@@ -186,9 +166,9 @@ class WatchCache:
         self._apply(change)
         if change.resource == CUSTOM_RESOURCE_DEFINITIONS:
             self._follow(change.old, change.object if change.type != "DELETED" else None)
-        self._tell(change)
+        self._notify(change)
 
-    def _tell(self, change: Change) -> None:
+    def _notify(self, change: Change) -> None:
         for callback in (*self._subscribers.get(change.resource, ()), *self._subscribers.get(EVERYTHING, ())):
             try:
                 callback(change)
@@ -214,14 +194,14 @@ class WatchCache:
                 continue
             change = Change("ADDED", resource, row.value, None, row.revision)
             self._apply(change)
-            self._tell(change)
+            self._notify(change)
 
     def _renew(self, resource: Resource) -> None:
         """Bring a custom resource's objects to its storage version and schema, as upstream does on reading them."""
         kind = self._kinds.stored(resource)
         for by_name in self._objects[resource].values():
             for name, obj in by_name.items():
-                new = clone(seen(resource, obj))
+                new = clone(in_version(resource, obj))
                 try:
                     kind.default(new)
                 except Exception:  # a schema that was stored before it would be refused: the object stays as it is

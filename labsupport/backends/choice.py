@@ -1,6 +1,6 @@
 """The choice between the three kinds of cluster that the lab can run on.
 
-Only this module and `cli` know which one it is; notebooks see a kubeconfig and nothing else.
+Outside of `backends` nobody knows which one it is: notebooks see a kubeconfig and nothing else.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
-"""Waiting until a new cluster can be used: nodes, a storage class, DNS inside of it, and DNS from this machine."""
+"""Whether a cluster can be used: connecting to it, waiting for nodes, a storage class, and DNS from this machine."""
 
 from __future__ import annotations
 
+import operator
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ import dns.message
 import dns.query
 import dns.rcode
 import urllib3
-from kubernetes import client, config, watch
+from kubernetes import client, config
 from kubernetes.client.exceptions import ApiException
 
 from labsupport.backends.contract import CommandError
+from labsupport.cluster import asking, watching
 from labsupport.settings import DNS_NODE_PORT
 
 DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
@@ -33,64 +35,53 @@ def connect(kubeconfig: Path, *, patient: bool = True) -> client.ApiClient:
 
 
 def until(
-    list_objects: Callable[..., Any],
+    api: client.ApiClient,
+    path: str,
     reached: Callable[[list[Any]], bool],
     *,
     seconds: float,
     what: str,
-    **arguments: str,
+    labels: str = "",
 ) -> None:
     """Watch a list of objects until `reached` holds for it. Raises CommandError, which names `what` was awaited.
 
-    `list_objects` is a method of the client, `arguments` are what it is called with.
+    The objects are JSON: what is listed at `path` and has the `labels`. What `watching` cannot survive is raised.
     """
-    deadline = time.monotonic() + seconds
-    while (left := deadline - time.monotonic()) > 0:
-        listed = list_objects(**arguments, _request_timeout=(5, 30))
-        found = {item.metadata.uid: item for item in listed.items}
-        if reached(list(found.values())):
+    watch = watching.Watch(api, path, labels=labels, timeout=seconds)
+    for _ in watch:
+        if reached(list(watch.objects.values())):
             return
-        watcher = watch.Watch()
-        try:
-            for event in watcher.stream(
-                list_objects,
-                **arguments,
-                resource_version=listed.metadata.resource_version,
-                timeout_seconds=max(1, round(left)),
-                _request_timeout=(5, left + 5),
-            ):
-                found[event["object"].metadata.uid] = event["object"]
-                if event["type"] == "DELETED":
-                    del found[event["object"].metadata.uid]
-                if reached(list(found.values())):
-                    return
-        except ApiException as error:
-            if error.status != 410:  # the version is too old to watch from: list again
-                raise
-        finally:
-            watcher.stop()
     raise CommandError(f"{what} did not come within {seconds:g} s. Look at the cluster: `kubectl get all -A`.")
+
+
+def is_ready(obj: dict[str, Any]) -> bool:
+    """Whether a node's or a pod's condition Ready is true."""
+    conditions = (obj.get("status") or {}).get("conditions") or ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
 
 
 def await_nodes(api: client.ApiClient, count: int, *, seconds: float = 180) -> None:
     """Wait until that many nodes are Ready. Raises CommandError."""
 
     def ready(nodes: list[Any]) -> bool:
-        conditions = [c for node in nodes for c in node.status.conditions or ()]
-        return len([c for c in conditions if c.type == "Ready" and c.status == "True"]) >= count
+        return sum(map(is_ready, nodes)) >= count
 
-    until(client.CoreV1Api(api).list_node, ready, seconds=seconds, what=f"Ready from {count} nodes")
+    until(api, "/api/v1/nodes", ready, seconds=seconds, what=f"Ready from {count} nodes")
 
 
 def await_storage_class(api: client.ApiClient, *, seconds: float = 60) -> None:
     """Wait until there is a default storage class. Raises CommandError."""
-    storage = client.StorageV1Api(api)
-    until(storage.list_storage_class, default_classes, seconds=seconds, what="a default storage class")
+
+    def one_is_default(classes: list[Any]) -> bool:
+        return any(is_default(one["metadata"].get("annotations")) for one in classes)
+
+    path = "/apis/storage.k8s.io/v1/storageclasses"
+    until(api, path, one_is_default, seconds=seconds, what="a default storage class")
 
 
-def default_classes(classes: list[Any]) -> bool:
-    """Whether one of the storage classes is the default one."""
-    return any(bool((c.metadata.annotations or {}).get(DEFAULT_CLASS) == "true") for c in classes)
+def is_default(annotations: Mapping[str, str] | None) -> bool:
+    """Whether a storage class with these annotations is the default one."""
+    return (annotations or {}).get(DEFAULT_CLASS) == "true"
 
 
 def open_dns(api: client.ApiClient) -> None:
@@ -116,27 +107,22 @@ def open_dns(api: client.ApiClient) -> None:
 def await_dns(api: client.ApiClient, port: int, *, seconds: float = 120) -> None:
     """Wait until DNS is ready in the cluster, and answers on that port of 127.0.0.1. Raises CommandError."""
 
-    def ready(found: list[Any]) -> bool:
-        return any(bool(endpoint.conditions.ready) for one in found for endpoint in one.endpoints or ())
+    def ready(slices: list[Any]) -> bool:
+        endpoints = [endpoint for one in slices for endpoint in one.get("endpoints") or ()]
+        return any(endpoint.get("conditions", {}).get("ready") for endpoint in endpoints)
 
     deadline = time.monotonic() + seconds
-    until(
-        client.DiscoveryV1Api(api).list_namespaced_endpoint_slice,
-        ready,
-        seconds=seconds,
-        what="a ready DNS pod",
-        namespace=SYSTEM,
-        label_selector=f"kubernetes.io/service-name={DNS_SERVICE}",
-    )
-    pause = 0.1  # nothing tells when a node's packet filter has taken up the new port, so it is tried
-    while (wrong := ask_dns(port)) and time.monotonic() < deadline:
-        time.sleep(pause)
-        pause = min(2 * pause, 2.0)
-    if wrong:
+    path = f"/apis/discovery.k8s.io/v1/namespaces/{SYSTEM}/endpointslices"
+    of_dns = f"kubernetes.io/service-name={DNS_SERVICE}"
+    until(api, path, ready, seconds=seconds, what="a ready DNS pod", labels=of_dns)
+    left = max(0.0, deadline - time.monotonic())
+    try:  # nothing tells when a node's packet filter has taken up the new port
+        asking.until(lambda: ask_dns(port), operator.not_, what="DNS answers", timeout=left, longest_pause=2.0)
+    except asking.NotInTime as error:
         raise CommandError(
-            f"the cluster's DNS does not answer on 127.0.0.1 port {port}: {wrong}. "
+            f"the cluster's DNS does not answer on 127.0.0.1 port {port}: {error.last}. "
             f"Look at it: `kubectl -n {SYSTEM} get pods,svc -o wide`."
-        )
+        ) from None
 
 
 def ask_dns(port: int) -> str:

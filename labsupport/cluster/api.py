@@ -3,21 +3,33 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import urllib3
 from kubernetes import client, config, dynamic
 from kubernetes.client.exceptions import ApiException
 from urllib3.exceptions import MaxRetryError
 
-from labsupport.errors import LabError
+from labsupport.errors import NotConnected
 from labsupport.paths import kubeconfig_path
 
-__all__ = ["ApiException", "NotConnected", "api_client", "apps", "core", "fresh_core", "resource", "split_reference"]
+__all__ = [
+    "MANAGER",
+    "ApiException",
+    "NotConnected",
+    "api_client",
+    "apps",
+    "core",
+    "fresh_core",
+    "raw_get",
+    "read",
+    "resource",
+    "split_reference",
+]
 
-
-class NotConnected(LabError):
-    """There is no cluster to talk to; the message says how to get one."""
+MANAGER = "labsupport"  # who owns the fields that the course applies
 
 
 class _Client(client.ApiClient):  # type: ignore[misc]
@@ -82,6 +94,28 @@ def apps() -> client.AppsV1Api:
     return client.AppsV1Api(api_client())
 
 
+def raw_get(
+    connection: client.ApiClient,
+    path: str,
+    query: Mapping[str, str],
+    *,
+    accept: str = "application/json",
+    seconds: float = 30,
+) -> urllib3.BaseHTTPResponse:
+    """GET a path of the API, for what the client's own calls do not offer: the response, not read yet.
+
+    `seconds` is the longest pause of the server. Raises ApiException, and what the connection raises.
+    """
+    method, url, headers, _, _ = connection.param_serialize(
+        "GET", path, query_params=list(query.items()), header_params={"Accept": accept}, auth_settings=["BearerToken"]
+    )
+    reply = connection.call_api(method, url, header_params=headers, _request_timeout=(5, seconds))
+    if reply.status != 200:
+        raise ApiException(http_resp=reply.response)
+    response: urllib3.BaseHTTPResponse = reply.response
+    return response
+
+
 @functools.lru_cache(maxsize=1)
 def _dynamic(connected: client.ApiClient) -> dynamic.DynamicClient:
     # Discovery is kept beside the kubeconfig: the default is a shared file in /tmp.
@@ -94,13 +128,24 @@ def resource(word: str, api_version: str = "") -> Any:
     >>> resource("sts").kind
     'StatefulSet'
     """
-    for found in _dynamic(api_client()).resources.search(**({"api_version": api_version} if api_version else {})):
-        names = {found.name, found.singular_name, *(found.short_names or ())}
-        if found.kind.endswith("List") or "/" in found.name:
+    for candidate in _dynamic(api_client()).resources.search(**({"api_version": api_version} if api_version else {})):
+        names = {candidate.name, candidate.singular_name, *(candidate.short_names or ())}
+        if candidate.kind.endswith("List") or "/" in candidate.name:
             continue
-        if word.lower() in {n.lower() for n in names if n} or word == found.kind:
-            return found
+        if word.lower() in {n.lower() for n in names if n} or word == candidate.kind:
+            return candidate
     raise ValueError(f"the server doesn't have a resource type {word!r}; `kubectl api-resources` lists them")
+
+
+def read(resource: Any, name: str, namespace: str | None) -> dict[str, Any] | None:
+    """An object as JSON, None where there is none of that name. Raises ApiException."""
+    try:
+        obj: dict[str, Any] = resource.get(name=name, namespace=namespace).to_dict()
+    except ApiException as error:
+        if error.status != 404:
+            raise
+        return None
+    return obj
 
 
 def split_reference(reference: str) -> tuple[Any, str]:

@@ -11,7 +11,7 @@ import random
 import time
 
 from labsupport import errors
-from labsupport.cluster import api, sharing, waiting
+from labsupport.cluster import api, scope, waiting
 
 MARK = "course.lab/cordoned"
 
@@ -25,7 +25,7 @@ def cordon(node: str, *, quiet: bool = False, timeout: float = 120) -> None:
     the node takes no new pods
     """
     with errors.readable():
-        if sharing.prefix() and not any(mark == _whose() for mark in _marks().values()):
+        if scope.prefix() and not any(mark == _whose() for mark in _marks().values()):
             _take_turn(node, time.monotonic() + timeout)
         elif not api.core().read_node(node).spec.unschedulable:
             _patch(node, mark=_whose(), unschedulable=True)
@@ -60,25 +60,25 @@ def _take_turn(node: str, deadline: float) -> None:
             waiting.until(
                 api.resource("nodes"),
                 marked,
-                "",
-                lambda found: not found or (found["metadata"].get("annotations") or {}).get(MARK) in (None, _whose()),
-                f"let go by {whose}, who has cordoned it and can say lab.uncordon(),",
+                None,
+                lambda node: not node or (node["metadata"].get("annotations") or {}).get(MARK) in (None, _whose()),
+                f"released by {whose}, who has cordoned it and can say lab.uncordon(),",
                 timeout=max(0.0, round(deadline - time.monotonic(), 1)),
             )
-        found = api.core().read_node(node)
+        before = api.core().read_node(node)
         if _others():
             continue
-        if found.spec.unschedulable:
+        if before.spec.unschedulable:
             return  # by somebody who is no learner
         try:
-            _patch(node, mark=_whose(), unschedulable=True, version=found.metadata.resource_version)
+            _patch(node, mark=_whose(), unschedulable=True, version=before.metadata.resource_version)
         except api.ApiException as error:
             if error.status != 409:  # changed since it was read, perhaps by another learner
                 raise
             continue
         if not _others():
             return
-        _free()  # two have cordoned a node each at the same moment: both let go, and one of them comes first
+        _free()  # two have cordoned a node each at the same moment: both free theirs, and one comes first
         time.sleep(random.uniform(0, 0.5))
 
 
@@ -89,7 +89,7 @@ def _others() -> dict[str, str]:
 def _marks() -> dict[str, str]:
     """The nodes that the course has cordoned, each with who has."""
     annotations = {node.metadata.name: node.metadata.annotations or {} for node in api.core().list_node().items}
-    return {name: found[MARK] for name, found in annotations.items() if MARK in found}
+    return {name: of_node[MARK] for name, of_node in annotations.items() if MARK in of_node}
 
 
 def _free() -> None:
@@ -100,7 +100,7 @@ def _free() -> None:
 
 def _whose() -> str:
     """What the mark says: on a shared cluster a learner frees only nodes that the same learner has cordoned."""
-    return sharing.prefix() or "yes"
+    return scope.prefix() or "yes"
 
 
 def _patch(node: str, *, mark: str | None, unschedulable: bool | None, version: str = "") -> None:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Self
 
-from kubernetes import watch as client_watch
+from labsupport import errors
+from labsupport.cluster import api, scope, watching
+from labsupport.errors import LabError
 
-from labsupport.cluster import api, scope
-
-_WATCH_SECONDS = 300
+_STOP_SECONDS = 30  # the longest that `stop` waits for what the cluster has to tell
 _REVISION = "controller-revision-hash"
+
+
+class RecordingFailed(LabError):
+    """The recording is not whole: something that happened may be missing from it. Says why."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,9 @@ class Moment:
 class Recording:
     """Watches the chapter's pods and claims from the moment it is made until `stop`.
 
+    A connection that breaks loses nothing. Where the cluster can no longer be watched, the recording says so when it
+    is read or stopped: RecordingFailed.
+
     >>> with Recording() as recording:
     ...     scale("statefulset/web", 3)
     ...     wait("statefulset/web", "Ready")
@@ -40,34 +48,38 @@ class Recording:
     """
 
     def __init__(self, kinds: tuple[str, ...] = ("pods", "persistentvolumeclaims")) -> None:
-        """Begin at once. Objects that exist already are part of it from second 0 on."""
+        """Begin at once. Objects that exist already are part of it from second 0 on. Raises Refused, NotConnected."""
         self._namespace = scope.namespace()
         self._started = time.monotonic()
         self._moments: list[Moment] = []
         self._lock = threading.Lock()
         self._seen: dict[str, set[str]] = {}  # uid -> the moments it had
-        self._stopped = threading.Event()
-        self._watchers: list[client_watch.Watch] = []
+        self._failure = ""
+        self._watches: list[watching.Watch] = []
         self._threads: list[threading.Thread] = []
-        for kind in kinds:
-            resource = api.resource(kind)
-            alive: dict[str, dict[str, Any]] = {}
-            version = self._list(resource, alive)
-            watcher = client_watch.Watch()
-            thread = threading.Thread(target=self._follow, args=(watcher, resource, version, alive), daemon=True)
-            self._watchers.append(watcher)
-            self._threads.append(thread)
+        with errors.readable():
+            for kind in kinds:
+                path = api.resource(kind).path(namespace=self._namespace)
+                watch = watching.Watch(api.api_client(), path)
+                changes = iter(watch)
+                self._note(next(changes))
+                self._watches.append(watch)
+                self._threads.append(threading.Thread(target=self._follow, args=(kind, changes), daemon=True))
+        for thread in self._threads:
             thread.start()
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self.stop()
+        self._end()
+        if exc[0] is None:  # an error of the block says more than that of the recording
+            self._raise_failure()
 
     @property
     def moments(self) -> list[Moment]:
-        """All that was recorded, in order of time."""
+        """All that was recorded, in order of time. Raises RecordingFailed."""
+        self._raise_failure()
         with self._lock:
             return sorted(self._moments, key=lambda m: m.seconds)
 
@@ -88,67 +100,47 @@ class Recording:
             self._moments.append(Moment(time.monotonic() - self._started, "mark", "", text, "", ""))
 
     def stop(self) -> None:
-        """End the recording; what was recorded stays. The server has a moment to bring the last events."""
-        self._stopped.set()
-        for watcher in self._watchers:
-            watcher.stop()
+        """End the recording, with all that has happened until now; what was recorded stays. Raises RecordingFailed."""
+        self._end()
+        self._raise_failure()
+
+    def _end(self) -> None:
+        for watch in self._watches:
+            watch.stop()
+        deadline = time.monotonic() + _STOP_SECONDS
         for thread in self._threads:
-            thread.join(timeout=0.3)
+            thread.join(timeout=max(0.0, deadline - time.monotonic()))
+        if any(thread.is_alive() for thread in self._threads):
+            self._failure = self._failure or f"the cluster did not answer within {_STOP_SECONDS} s at its end"
 
-    def _follow(
-        self, watcher: client_watch.Watch, resource: Any, version: str, alive: dict[str, dict[str, Any]]
-    ) -> None:
-        """Watch until stopped. A server ends each watch after a while: then the list tells what was missed."""
-        while not self._stopped.is_set():
-            try:
-                for event in watcher.stream(
-                    resource.get,
-                    namespace=self._namespace,
-                    resource_version=version,
-                    serialize=False,
-                    timeout_seconds=_WATCH_SECONDS,
-                ):
-                    self._note(event["type"], event["object"])
-                    _keep(alive, event["type"], event["object"])
-                version = "" if self._stopped.is_set() else self._list(resource, alive)
-            except Exception as error:  # a stopped watch may fail in any way: its connection is taken from it
-                if self._stopped.is_set():
-                    return
-                if getattr(error, "status", None) != 410:  # too old a version
-                    raise
-                version = self._list(resource, alive)
+    def _raise_failure(self) -> None:
+        if self._failure:
+            raise RecordingFailed(f"the recording is not whole: {self._failure}. Begin the experiment again.")
 
-    def _list(self, resource: Any, alive: dict[str, dict[str, Any]]) -> str:
-        """Note what is there, and what of `alive` (by uid) no longer is; returns the version to watch from."""
-        listed = resource.get(namespace=self._namespace)
-        found = {item.metadata.uid: item.to_dict() for item in listed.items}
-        for uid in alive.keys() - found.keys():
-            self._note("DELETED", alive.pop(uid))
-        for obj in found.values():
-            self._note("ADDED", obj)
-        alive |= found
-        return str(listed.metadata.resourceVersion)
+    def _follow(self, kind: str, changes: Iterator[list[watching.Change]]) -> None:
+        """Take down what a watch brings until it is stopped; runs in a thread, so a failure is kept for who reads."""
+        try:
+            with errors.readable():
+                for some in changes:
+                    self._note(some)
+        except Exception as error:
+            seconds = time.monotonic() - self._started
+            self._failure = f"{kind} could no longer be watched after {seconds:.0f} s ({type(error).__name__}: {error})"
 
-    def _note(self, event: str, obj: dict[str, Any]) -> None:
+    def _note(self, changes: list[watching.Change]) -> None:
         seconds = time.monotonic() - self._started
-        metadata = obj["metadata"]
-        owner = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), None)
-        by = f"{owner['kind'].lower()}/{owner['name']}" if owner else ""
-        revision = (metadata.get("labels") or {}).get(_REVISION, "")
-        claims = _claims_of(obj) if obj["kind"] == "Pod" else ()
-        with self._lock:
-            seen = self._seen.setdefault(metadata["uid"], set())
-            for what in _happened(event, obj, seen):
-                self._moments.append(
-                    Moment(seconds, what, obj["kind"], metadata["name"], metadata["uid"], by, revision, claims)
-                )
-
-
-def _keep(alive: dict[str, dict[str, Any]], event: str, obj: dict[str, Any]) -> None:
-    if event == "DELETED":
-        alive.pop(obj["metadata"]["uid"], None)
-    else:
-        alive[obj["metadata"]["uid"]] = obj
+        for event, obj in changes:
+            metadata = obj["metadata"]
+            owner = next((o for o in metadata.get("ownerReferences") or () if o.get("controller")), None)
+            by = f"{owner['kind'].lower()}/{owner['name']}" if owner else ""
+            revision = (metadata.get("labels") or {}).get(_REVISION, "")
+            claims = _claims_of(obj) if obj["kind"] == "Pod" else ()
+            with self._lock:
+                seen = self._seen.setdefault(metadata["uid"], set())
+                for what in _happened(event, obj, seen):
+                    self._moments.append(
+                        Moment(seconds, what, obj["kind"], metadata["name"], metadata["uid"], by, revision, claims)
+                    )
 
 
 def _claims_of(pod: dict[str, Any]) -> tuple[str, ...]:

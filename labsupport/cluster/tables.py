@@ -6,8 +6,8 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from labsupport.cluster import api as kube
-from labsupport.cluster import scope
+from labsupport import errors
+from labsupport.cluster import api, scope
 
 _TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io"
 
@@ -21,9 +21,11 @@ def get(word: str, columns: str = "", *, selector: str = "", wide: bool = False)
     NAME    READY   STATUS
     web-0   1/1     Running
     """
-    resource = kube.resource(word)
-    path = resource.path(namespace=scope.namespace()) if resource.namespaced else resource.path()
-    reply = _ask_for_table(path, selector)
+    resource = api.resource(word)
+    path = resource.path(namespace=scope.of(resource))
+    query = {"labelSelector": selector} if selector else {}
+    with errors.readable():
+        reply = json.loads(api.raw_get(api.api_client(), path, query, accept=_TABLE).data)
     definitions: list[dict[str, Any]] = reply["columnDefinitions"]
     wanted = columns.split()
     chosen = [
@@ -54,23 +56,6 @@ def render(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     table = [list(headings), *rows]
     widths = [max(len(row[i]) for row in table) for i in range(len(headings))]
     return "\n".join("   ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in table)
-
-
-def _ask_for_table(path: str, selector: str) -> dict[str, Any]:
-    """GET a list as a metav1.Table, which the client's typed calls do not offer."""
-    api = kube.api_client()
-    method, url, headers, _, _ = api.param_serialize(
-        "GET",
-        path,
-        query_params=[("labelSelector", selector)] if selector else [],
-        header_params={"Accept": _TABLE},
-        auth_settings=["BearerToken"],
-    )
-    reply = api.call_api(method, url, header_params=headers)
-    reply.read()
-    if reply.status != 200:
-        raise kube.ApiException(http_resp=reply)
-    return dict(json.loads(reply.data))
 
 
 def _heading(column: dict[str, Any]) -> str:

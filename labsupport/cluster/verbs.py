@@ -1,4 +1,4 @@
-"""Acting on objects with kubectl's verbs: apply, get, scale, patch, delete."""
+"""Acting on objects with kubectl's verbs: apply, scale, patch, delete, evict; and reading them."""
 
 from __future__ import annotations
 
@@ -10,25 +10,23 @@ import yaml
 from kubernetes import client
 
 from labsupport import errors
-from labsupport.cluster import api, scope, shared_volume, sharing, waiting
-
-MANAGER = "labsupport"
+from labsupport.cluster import api, scope, sharing, waiting
 
 
 def apply(manifest: str | Path) -> None:
     """Create or change what a manifest describes, and say which: YAML text, or a file of notebooks/manifests.
 
-    Objects without a namespace go to the chapter's own. Raises Refused with the server's own text.
+    Objects without a namespace go to the chapter's own; on a shared cluster they are adapted to it (see `sharing`).
+    Raises Refused with the server's own text.
 
     >>> apply("manifests/web.yaml")
     service/web created
     statefulset.apps/web created
     """
-    for obj in _documents(manifest):
+    for document in _documents(manifest):
         with errors.readable():
-            obj = shared_volume.own(obj, _claims)
-            done = _apply_one(obj)
-        print(f"{_reference(obj)} {done}")
+            applied, what = sharing.apply(document, _apply_one)
+        print(f"{_reference(applied)} {what}")
 
 
 def manifest(file: str) -> None:
@@ -58,7 +56,9 @@ def patch(reference: str, change: dict[str, Any], *, say: str = "") -> None:
     """
     resource, name = api.split_reference(reference)
     with errors.readable():
-        resource.patch(body=change, name=name, namespace=_space(resource), content_type="application/merge-patch+json")
+        resource.patch(
+            body=change, name=name, namespace=scope.of(resource), content_type="application/merge-patch+json"
+        )
     print(say or f"{reference} patched")
 
 
@@ -78,10 +78,10 @@ def delete(
     if grace is not None:
         options["gracePeriodSeconds"] = grace
     with errors.readable():
-        uid = resource.get(name=name, namespace=_space(resource)).metadata.uid
-        resource.delete(name=name, namespace=_space(resource), body=options)
+        uid = resource.get(name=name, namespace=scope.of(resource)).metadata.uid
+        resource.delete(name=name, namespace=scope.of(resource), body=options)
     if wait:
-        waiting.gone(resource, name, _space(resource) or "", uid)
+        waiting.gone(resource, name, scope.of(resource), uid)
     if not quiet:
         print(f"{reference} deleted" if wait else f"{reference} deletion asked for")
 
@@ -108,8 +108,8 @@ def objects(word: str, selector: str = "") -> list[Any]:
     ['web-0', 'web-1', 'web-2']
     """
     resource = api.resource(word)
-    found = resource.get(namespace=_space(resource), label_selector=selector or None)
-    return sorted(found.items, key=lambda item: str(item.metadata.name))
+    listed = resource.get(namespace=scope.of(resource), label_selector=selector or None)
+    return sorted(listed.items, key=lambda item: str(item.metadata.name))
 
 
 def obj(reference: str) -> Any:
@@ -120,11 +120,7 @@ def obj(reference: str) -> Any:
     """
     resource, name = api.split_reference(reference)
     with errors.readable():
-        return resource.get(name=name, namespace=_space(resource))
-
-
-def _space(resource: Any) -> str | None:
-    return scope.namespace() if resource.namespaced else None
+        return resource.get(name=name, namespace=scope.of(resource))
 
 
 def _documents(manifest: str | Path) -> Iterator[dict[str, Any]]:
@@ -142,41 +138,14 @@ def _reference(document: dict[str, Any]) -> str:
     return f"{kind}.{group}/{document['metadata']['name']}" if group else f"{kind}/{document['metadata']['name']}"
 
 
-def _claims() -> list[dict[str, Any]]:
-    return [claim.to_dict() for claim in objects("persistentvolumeclaims")]
-
-
-def _create_for_all(resource: Any, document: dict[str, Any]) -> str:
-    """Make what others will use as it is: by `create`, which cannot change what somebody has made meanwhile."""
-    try:
-        resource.create(body=document, field_manager=MANAGER)
-    except api.ApiException as error:
-        if error.status != 409:
-            raise
-        return "unchanged"
-    return "created"
-
-
 def _apply_one(document: dict[str, Any]) -> str:
     """Server-side apply; returns kubectl's word for what happened."""
     resource = api.resource(document["kind"], document["apiVersion"])
-    name, space = document["metadata"]["name"], document["metadata"].get("namespace") or _space(resource)
-    try:
-        live = resource.get(name=name, namespace=space).to_dict()
-    except api.ApiException as error:
-        if error.status != 404:
-            raise
-        live = None
-    if sharing.is_for_all(document) and sharing.prefix():
-        return "unchanged" if live else _create_for_all(resource, document)
-    document = sharing.adapted(document, live, namespaced=resource.namespaced)
-    options = {"name": name, "namespace": space, "field_manager": MANAGER, "force_conflicts": True}
-    try:
-        after = resource.server_side_apply(body=document, **options)
-    except api.ApiException as error:
-        if not sharing.is_taken_node_port(error):
-            raise
-        after = resource.server_side_apply(body=sharing.without_node_ports(document), **options)
-    if live is None:
+    name, namespace = document["metadata"]["name"], document["metadata"].get("namespace") or scope.of(resource)
+    before = api.read(resource, name, namespace)
+    after = resource.server_side_apply(
+        body=document, name=name, namespace=namespace, field_manager=api.MANAGER, force_conflicts=True
+    )
+    if before is None:
         return "created"
-    return "unchanged" if after.metadata.resourceVersion == live["metadata"]["resourceVersion"] else "configured"
+    return "unchanged" if after.metadata.resourceVersion == before["metadata"]["resourceVersion"] else "configured"

@@ -6,10 +6,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from kubernetes import watch as client_watch
-from urllib3.exceptions import ProtocolError
-
-from labsupport.cluster import api, scope, states
+from labsupport import errors
+from labsupport.cluster import api, scope, states, watching
 from labsupport.errors import LabError
 
 Predicate = Callable[[dict[str, Any] | None], bool]
@@ -27,19 +25,20 @@ def wait(reference: str, state: str = "Ready", *, timeout: float = 60, quiet: bo
     (a pod that no node takes); of a set "2 ready", and "1 left" when no more pods than that exist, stopping ones
     included; of a PodDisruptionBudget "1 allowed"; of a custom kind Established (it is served). Fails early when the
     state cannot come any more, for example when an image cannot be pulled. `timeout` is in seconds.
-    Raises WaitFailed, ValueError.
+    Raises WaitFailed, Refused, NotConnected, ValueError.
 
     >>> wait("statefulset/web", "Ready")
     statefulset/web is Ready
     """
     resource, name = api.split_reference(reference)
     reached = _with_pods(resource.kind, state, states.reached(resource.kind, state))
-    hopeless = states.hopeless(resource.kind, state, lambda selector: pods_of(selector))
-    space = scope.namespace() if resource.namespaced else ""
+    hopeless = states.hopeless(resource.kind, state, pods_of)
+    space = scope.of(resource)
     deadline = time.monotonic() + timeout
-    until(resource, name, space, reached, state, timeout=timeout, hopeless=hopeless)
-    if state.endswith(" left"):
-        _await_endings(resource.get(name=name, namespace=space).to_dict(), deadline)
+    with errors.readable():
+        until(resource, name, space, reached, state, timeout=timeout, hopeless=hopeless)
+        if state.endswith(" left"):
+            _await_endings(resource.get(name=name, namespace=space).to_dict(), deadline)
     if not quiet:
         print(f"{reference} is {state}" if not state[0].isdigit() else f"{reference} has {state}")
 
@@ -47,44 +46,41 @@ def wait(reference: str, state: str = "Ready", *, timeout: float = 60, quiet: bo
 def until(
     resource: Any,
     name: str,
-    namespace: str,
+    namespace: str | None,
     reached: Predicate,
     state: str,
     *,
     timeout: float,
-    hopeless: Callable[[dict[str, Any] | None], str] = lambda found: "",
+    hopeless: Callable[[dict[str, Any] | None], str] = lambda obj: "",
 ) -> None:
     """Watch one object until `reached` holds for it (None: it is not there). Raises WaitFailed.
 
-    `hopeless` returns why the state can no longer come, or "". `timeout` is in seconds.
+    `hopeless` returns why the state can no longer come, or "". `timeout` is in seconds. What `watching` cannot
+    survive is raised as it is: ApiException, urllib3's HTTPError, NotConnected.
     """
-    deadline = time.monotonic() + timeout
+    kind = resource.kind.lower()
     last: dict[str, Any] | None = None
-    while True:
-        last, version = _read(resource, name, namespace)
+    path = resource.path(namespace=namespace)
+    watch = watching.Watch(api.api_client(), path, fields=f"metadata.name={name}", timeout=timeout)
+    for _ in watch:
+        last = next(iter(watch.objects.values()), None)
         if reached(last):
             return
-        _give_up_if(hopeless(last), resource, name, state, last)
-        left = deadline - time.monotonic()
-        if left <= 0:
-            break
-        for found in _changes(resource, name, namespace, version, left):
-            last = found
-            if reached(last):
-                return
-            _give_up_if(hopeless(last), resource, name, state, last)
-    kind = resource.kind.lower()
+        if why := hopeless(last):
+            raise WaitFailed(
+                f"{kind}/{name} cannot become {state}: {why}. Last seen: {states.describe(resource.kind, last)}."
+            )
     raise WaitFailed(
         f"{kind}/{name} was not {state} within {timeout:g} s. Last seen: {states.describe(resource.kind, last)}. "
         f"Look at it with: !kubectl -n {namespace or 'default'} describe {kind} {name}"
     )
 
 
-def gone(resource: Any, name: str, namespace: str, uid: str, *, timeout: float = 60) -> None:
+def gone(resource: Any, name: str, namespace: str | None, uid: str, *, timeout: float = 60) -> None:
     """Wait until the object with that uid is no more; another one may have taken its name. Raises WaitFailed."""
 
-    def reached(found: dict[str, Any] | None) -> bool:
-        return found is None or bool(found["metadata"]["uid"] != uid)
+    def reached(obj: dict[str, Any] | None) -> bool:
+        return obj is None or bool(obj["metadata"]["uid"] != uid)
 
     until(resource, name, namespace, reached, "Deleted", timeout=timeout)
 
@@ -94,64 +90,26 @@ def _with_pods(kind: str, state: str, reached: Predicate) -> Predicate:
     if kind not in states.SETS or state not in ("Ready", "Complete"):
         return reached
 
-    def also_by_its_pods(found: dict[str, Any] | None) -> bool:
-        if found is None or not reached(found):
+    def also_by_its_pods(owner: dict[str, Any] | None) -> bool:
+        if owner is None or not reached(owner):
             return False
-        pods = pods_of(found["spec"]["selector"].get("matchLabels") or {})
-        return bool(sum(states.is_ready(pod) for pod in pods) >= found["spec"].get("replicas", 1))
+        pods = pods_of(owner["spec"]["selector"].get("matchLabels") or {})
+        return bool(sum(states.is_ready(pod) for pod in pods) >= owner["spec"].get("replicas", 1))
 
     return also_by_its_pods
 
 
-def _await_endings(found: dict[str, Any], deadline: float) -> None:
+def _await_endings(owner: dict[str, Any], deadline: float) -> None:
     """Wait for the pods of a set that are stopping: before 1.35 a ReplicaSet's status does not count them."""
     pods = api.resource("pods")
-    for pod in pods_of(found["spec"]["selector"].get("matchLabels") or {}):
+    for pod in pods_of(owner["spec"]["selector"].get("matchLabels") or {}):
         if pod["metadata"].get("deletionTimestamp"):
             name, left = pod["metadata"]["name"], max(0.0, deadline - time.monotonic())
-            until(pods, name, scope.namespace(), lambda state: state is None, "Deleted", timeout=left)
+            until(pods, name, scope.namespace(), lambda obj: obj is None, "Deleted", timeout=left)
 
 
 def pods_of(selector: dict[str, str]) -> list[dict[str, Any]]:
     """The chapter's pods with those labels, as JSON."""
     text = ",".join(f"{k}={v}" for k, v in selector.items())
-    found = api.resource("pods").get(namespace=scope.namespace(), label_selector=text)
-    return [item.to_dict() for item in found.items]
-
-
-def _give_up_if(why: str, resource: Any, name: str, state: str, last: dict[str, Any] | None) -> None:
-    if why:
-        kind = resource.kind.lower()
-        raise WaitFailed(
-            f"{kind}/{name} cannot become {state}: {why}. Last seen: {states.describe(resource.kind, last)}."
-        )
-
-
-def _read(resource: Any, name: str, namespace: str) -> tuple[dict[str, Any] | None, str]:
-    """The object (or None) and the resourceVersion to watch from."""
-    listed = resource.get(namespace=namespace or None, field_selector=f"metadata.name={name}")
-    items = [item.to_dict() for item in listed.items]
-    return (items[0] if items else None), listed.metadata.resourceVersion
-
-
-def _changes(resource: Any, name: str, namespace: str, version: str, seconds: float) -> Any:
-    """The states of the object from now on, None once it is deleted; ends after that many seconds."""
-    watcher = client_watch.Watch()
-    try:
-        for event in watcher.stream(
-            resource.get,
-            namespace=namespace or None,
-            field_selector=f"metadata.name={name}",
-            resource_version=version,
-            serialize=False,
-            timeout_seconds=max(1, round(seconds)),
-            _request_timeout=(5, seconds + 5),
-        ):
-            yield None if event["type"] == "DELETED" else event["object"]
-    except api.ApiException as error:
-        if error.status != 410:  # too old a version: list again
-            raise
-    except ProtocolError:
-        pass  # the connection broke in the middle: list again, which says so if nobody answers any more
-    finally:
-        watcher.stop()
+    listed = api.resource("pods").get(namespace=scope.namespace(), label_selector=text)
+    return [item.to_dict() for item in listed.items]

@@ -1,4 +1,4 @@
-"""Asking the cluster's DNS from the notebook, and asking inside a pod."""
+"""Asking the cluster's DNS from the notebook."""
 
 from __future__ import annotations
 

@@ -25,7 +25,7 @@ import dns.tokenizer
 import dns.zone
 import dns.zonefile
 
-from labcluster.network.nameserver import response_to
+from labcluster.network.dns_transport import response_to
 from labsupport.errors import LabError
 
 _ANY = dns.rdatatype.ANY

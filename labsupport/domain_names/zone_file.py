@@ -33,7 +33,7 @@ def replace(file: Path, old: str, new: str) -> None:
     """
     before = file.read_text()
     if old not in before:
-        raise NoSuchText(f"{file.name} does not hold {old!r}: make a fresh copy with lab.zone_copy(...)")
+        raise NoSuchText(f"{file.name} does not hold {old!r}: make a fresh copy with zone_file.zone_copy(...)")
     after = before.replace(old, new, 1)
     file.write_text(after)
     for a, b in zip(before.splitlines(), after.splitlines(), strict=False):

@@ -9,7 +9,7 @@ from typing import Self
 import dns.message
 import dns.rcode
 
-from labcluster.network.nameserver import BackgroundNameServer, response_to
+from labcluster.network.dns_transport import BackgroundNameServer, response_to
 from labsupport.domain_names.zone import Zone
 
 

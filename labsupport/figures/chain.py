@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from labsupport.domain_names.resolver import Resolved
+from labsupport.domain_names.caching_resolver import Resolved
 from labsupport.figures.diagram import Arrow, Box, Diagram, Label
 from labsupport.figures.drawing import BLUE, ORANGE, Look, Picture
 

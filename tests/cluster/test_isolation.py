@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.requests_from_pods import NoConnection, PodsApi, get
 from tests.manifests import claim, pod, shell
 from tests.running_lab import Namespace
 
@@ -74,7 +75,8 @@ def test_a_pod_does_not_reach_the_hosts_loopback(inside: Namespace) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
         for address in ("127.0.0.1", "localhost", "10.244.0.1", "172.18.0.1", "172.18.0.2"):
-            assert inside.sh("one", f"curl -s --max-time 1 {address}:{port} || echo none") == "none\n"
+            with pytest.raises(NoConnection):
+                get(inside, "one", f"{address}:{port}", seconds=1)
         listening.settimeout(0)
         with pytest.raises(BlockingIOError):
             listening.accept()
@@ -85,7 +87,8 @@ def test_a_pod_on_its_nodes_network_does_not_reach_the_hosts_loopback(namespace:
     namespace.wait("pod/one", "condition=Ready")
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = listening.getsockname()[1]
-        assert namespace.sh("one", f"curl -s --max-time 1 127.0.0.1:{port} || echo none") == "none\n"
+        with pytest.raises(NoConnection):
+            get(namespace, "one", f"127.0.0.1:{port}", seconds=1)
         listening.settimeout(0)
         with pytest.raises(BlockingIOError):
             listening.accept()
@@ -99,11 +102,6 @@ def test_pod_and_cluster_addresses_have_no_route_in_the_notebooks_network() -> N
 
 
 def test_a_pods_account_may_not_read_the_cluster(inside: Namespace) -> None:
-    credentials = "/var/run/secrets/kubernetes.io/serviceaccount"
-    call = (
-        f"curl -s -o /dev/null -w '%{{http_code}}' --max-time 5 --cacert {credentials}/ca.crt "
-        f'-H "Authorization: Bearer $(cat {credentials}/token)" https://kubernetes.default.svc'
-    )
-    assert inside.sh("one", f"{call}/api/v1/namespaces/{inside.name}/secrets") == "403"
-    anonymous = "curl -sk -o /dev/null -w '%{http_code}' --max-time 5 https://kubernetes.default.svc"
-    assert inside.sh("one", f"{anonymous}/api/v1/nodes") in ("401", "403")
+    api = PodsApi(inside, "one")
+    assert api.ask(f"/api/v1/namespaces/{inside.name}/secrets")[0] == 403
+    assert api.ask("/api/v1/nodes", anonymous=True)[0] in (401, 403)

@@ -12,10 +12,9 @@ import dns.query
 import dns.rcode
 import pytest
 
+from tests.cluster.requests_from_pods import NoConnection, PodsApi, get
 from tests.manifests import pod, service, shell, web, workload
 from tests.running_lab import Namespace, RunningLab
-
-FETCH = "curl -s --max-time 5 "
 
 
 @pytest.fixture
@@ -34,9 +33,9 @@ def three(namespace: Namespace) -> Namespace:
 
 def test_pods_are_reached_by_their_addresses_and_names(three: Namespace) -> None:
     address = three.get("pod/web-1")["status"]["podIP"]
-    assert three.sh("client", FETCH + address) == "web-1\n"
-    assert three.sh("client", FETCH + "web-2.web") == "web-2\n"
-    assert three.sh("client", FETCH + f"web-0.web.{three.name}.svc.cluster.local") == "web-0\n"
+    assert get(three, "client", address) == "web-1\n"
+    assert get(three, "client", "web-2.web") == "web-2\n"
+    assert get(three, "client", f"web-0.web.{three.name}.svc.cluster.local") == "web-0\n"
     assert three.sh("client", "getent hosts web-1.web").split()[0] == address
 
 
@@ -49,9 +48,9 @@ def test_a_headless_service_answers_with_all_pods(three: Namespace) -> None:
 def test_a_cluster_address_spreads_connections_over_the_pods(three: Namespace) -> None:
     (address,) = three.sh("client", "getent ahostsv4 front | cut -d' ' -f1 | sort -u").split()
     assert address == three.get("service/front")["spec"]["clusterIP"]
-    loop = f"for i in $(seq 30); do {FETCH} front; done"
-    assert set(three.sh("client", loop).split()) == {"web-0", "web-1", "web-2"}
-    assert set(three.sh("web-0", loop).split()) == {"web-0", "web-1", "web-2"}, "a pod reaches itself by its Service"
+    assert set(get(three, "client", "front", times=30).split()) == {"web-0", "web-1", "web-2"}
+    reached = set(get(three, "web-0", "front", times=30).split())
+    assert reached == {"web-0", "web-1", "web-2"}, "a pod reaches itself by its Service"
 
 
 def test_a_pod_that_is_not_ready_gets_no_connections(namespace: Namespace) -> None:
@@ -64,12 +63,13 @@ def test_a_pod_that_is_not_ready_gets_no_connections(namespace: Namespace) -> No
     )
     namespace.wait("pod/client", "condition=Ready")
     namespace.wait("pod/web", "jsonpath={.status.phase}=Running")
-    assert namespace.sh("client", FETCH + "web || echo none") == "none\n"
+    with pytest.raises(NoConnection):
+        get(namespace, "client", "web")
     assert namespace.sh("client", "getent hosts all").split()[0] == namespace.get("pod/web")["status"]["podIP"]
     namespace.sh("web", "touch /tmp/ready")
     namespace.wait("pod/web", "condition=Ready")
     namespace.wait("endpoints/web", "jsonpath={.subsets[0].addresses[0].targetRef.name}=web")
-    assert namespace.sh("client", FETCH + "web") == "web\n"
+    assert get(namespace, "client", "web") == "web\n"
 
 
 def test_a_node_port_leads_from_the_notebook_to_the_pods(three: Namespace, cluster: RunningLab) -> None:
@@ -78,7 +78,7 @@ def test_a_node_port_leads_from_the_notebook_to_the_pods(three: Namespace, clust
     names = {urllib.request.urlopen(address, timeout=5).read().decode().strip() for _ in range(30)}
     assert names == {"web-0", "web-1", "web-2"}
     node = cluster.core.read_node("lab-worker").status.addresses[0].address
-    assert three.sh("client", FETCH + f"{node}:30000").startswith("web-")
+    assert get(three, "client", f"{node}:30000").startswith("web-")
     three.kubectl("delete", "service", "out")
     with pytest.raises(OSError):
         urllib.request.urlopen(address, timeout=5)
@@ -87,7 +87,7 @@ def test_a_node_port_leads_from_the_notebook_to_the_pods(three: Namespace, clust
 def test_a_node_port_that_leads_nowhere_is_still_reached_inside(three: Namespace, cluster: RunningLab) -> None:
     three.apply(service("out", "web", type="NodePort", nodePort=31999))
     node = cluster.core.read_node("lab-worker").status.addresses[0].address
-    assert three.sh("client", FETCH + f"{node}:31999").startswith("web-")
+    assert get(three, "client", f"{node}:31999").startswith("web-")
 
 
 def test_a_pod_on_its_nodes_network_has_the_nodes_address(namespace: Namespace, cluster: RunningLab) -> None:
@@ -96,7 +96,7 @@ def test_a_pod_on_its_nodes_network_has_the_nodes_address(namespace: Namespace, 
     found = namespace.get("pod/web")
     assert found["status"]["podIP"] == found["status"]["hostIP"]
     assert namespace.sh("web", "hostname").strip() == found["spec"]["nodeName"]
-    assert namespace.sh("client", FETCH + found["status"]["hostIP"]) == found["spec"]["nodeName"] + "\n"
+    assert get(namespace, "client", found["status"]["hostIP"]) == found["spec"]["nodeName"] + "\n"
 
 
 def test_two_pods_cannot_have_the_same_port_of_a_node(namespace: Namespace) -> None:
@@ -113,13 +113,11 @@ def test_two_pods_cannot_have_the_same_port_of_a_node(namespace: Namespace) -> N
 def test_the_cluster_is_its_own_service(namespace: Namespace) -> None:
     namespace.apply(pod("client"))
     namespace.wait("pod/client", "condition=Ready")
-    credentials = "/var/run/secrets/kubernetes.io/serviceaccount"
-    call = (
-        f'curl -s --max-time 5 --cacert {credentials}/ca.crt -H "Authorization: Bearer $(cat {credentials}/token)" '
-        "https://kubernetes.default.svc/"
-    )
-    assert json.loads(namespace.sh("client", call + "version"))["gitVersion"].startswith("v1.")
-    assert json.loads(namespace.sh("client", call + "api/v1/nodes"))["reason"] == "Forbidden"
+    api = PodsApi(namespace, "client")
+    code, version = api.ask("/version")
+    assert code == 200 and json.loads(version)["gitVersion"].startswith("v1.")
+    code, status = api.ask("/api/v1/nodes")
+    assert code == 403 and json.loads(status)["reason"] == "Forbidden"
 
 
 class Resolver:

@@ -9,10 +9,9 @@ import pytest
 from kubernetes import client
 from kubernetes.client.exceptions import ApiException
 
+from tests.cluster.requests_from_pods import PodsApi, get
 from tests.manifests import pod, service, web
-from tests.running_lab import Namespace
-
-CREDENTIALS = "/var/run/secrets/kubernetes.io/serviceaccount"
+from tests.running_lab import SECONDS, Namespace
 
 
 @pytest.fixture
@@ -24,13 +23,9 @@ def robot(namespace: Namespace) -> Namespace:
     return namespace
 
 
-def ask(space: Namespace, path: str, *options: str) -> Any:
+def ask(space: Namespace, path: str, method: str = "GET", body: Any = None) -> Any:
     """What the API answers to the pod's own request, with the pod's own token, over TLS."""
-    text = space.sh(
-        "robot",
-        f"curl -sS --max-time 10 --cacert {CREDENTIALS}/ca.crt {' '.join(options)} "
-        f'-H "Authorization: Bearer $(cat {CREDENTIALS}/token)" "https://kubernetes.default.svc{path}"',
-    )
+    _, text = PodsApi(space, "robot").ask(path, method, body)
     lines = [json.loads(line) for line in text.splitlines()]
     return lines[0] if len(lines) == 1 else lines
 
@@ -52,7 +47,7 @@ def test_a_pod_is_refused_until_its_account_is_bound(robot: Namespace) -> None:
     assert (first["type"], first["object"]["metadata"]["name"]) == ("ADDED", "robot")
     assert ask(robot, "/api/v1/pods")["code"] == 403
     assert ask(robot, f"/api/v1/namespaces/{robot.name}/secrets")["code"] == 403
-    assert ask(robot, f"{pods}/robot", "-X DELETE")["code"] == 403
+    assert ask(robot, f"{pods}/robot", "DELETE")["code"] == 403
     robot.kubectl("delete", "rolebinding", "reader")
     assert ask(robot, pods)["code"] == 403
 
@@ -65,7 +60,7 @@ def test_a_pod_may_not_help_itself(robot: Namespace) -> None:
     wanted = {"metadata": {"name": "root"}, "roleRef": reference, "subjects": [subject]}
     path = f"/apis/rbac.authorization.k8s.io/v1/namespaces/{robot.name}/rolebindings"
     # The role has the verbs bind and escalate by its `*`, as on any cluster, but for roles, not for cluster roles.
-    refused = ask(robot, path, f"-H Content-Type:application/json -d '{json.dumps(wanted)}'")
+    refused = ask(robot, path, "POST", wanted)
     assert refused["code"] == 403 and "attempting to grant RBAC permissions not currently held" in refused["message"]
 
 
@@ -182,8 +177,7 @@ def test_traefik_serves_an_ingress_once_its_account_may_watch(namespace: Namespa
     namespace.wait("ingress/web", "jsonpath={.status.loadBalancer.ingress[0].ip}=172.18.0.3", seconds=40)
     address = namespace.get("pod/traefik")["status"]["podIP"]
     # Traefik writes the status first and serves the route afterwards, up to providersThrottleDuration (2 s) later.
-    retry = "--fail --retry 20 --retry-delay 1 --retry-max-time 20 --retry-all-errors"
-    assert namespace.sh("web", f"curl -sS {retry} -H 'Host: a.example' http://{address}:8000/ 2>/dev/null") == "web\n"
+    assert get(namespace, "web", f"{address}:8000", named="a.example", patient=True, seconds=SECONDS) == "web\n"
 
 
 def test_a_policy_is_stored(namespace: Namespace) -> None:

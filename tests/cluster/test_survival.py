@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.cluster.requests_from_pods import get
 from tests.manifests import service, shell, valkey, web, workload
 from tests.running_lab import BIN, SECONDS, Namespace, RunningLab
 
@@ -127,7 +128,7 @@ def test_everything_is_there_again_after_the_daemon_was_killed_at_rest(lab: Runn
         assert space.sh(f"db-{n}", "valkey-cli get who; hostname") == f"{n}\ndb-{n}\n"
     found = addresses(lab)
     assert len(found) == len(set(found)) == 5
-    assert space.sh("db-0", "curl -s --max-time 5 web").startswith("web-")
+    assert get(space, "db-0", "web").startswith("web-")
     with socket.create_connection(("127.0.0.1", lab.host_port(30001)), 5):
         pass
     with lab.request("namespaces/default/pods", watch="true", timeoutSeconds=5, resourceVersion=1) as told:

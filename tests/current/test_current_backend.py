@@ -196,7 +196,7 @@ def test_a_learner_who_does_not_let_a_node_go_is_named(learners: list[Learner]) 
     ann, bob = learners
     ann.run('lab.cordon("lab-worker")')
     try:
-        with pytest.raises(AssertionError, match="let go by ann, who has cordoned it"):
+        with pytest.raises(AssertionError, match="released by ann, who has cordoned it"):
             bob.run('lab.cordon("lab-worker2", timeout=1)')
     finally:
         ann.run("lab.uncordon()")

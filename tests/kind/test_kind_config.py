@@ -1,4 +1,4 @@
-"""kind-config.yaml says what labsupport says, and images.py names what the manifests use."""
+"""kind-config.yaml says what labsupport says, and settings.py names what the manifests use."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from labcluster.controllers.controller import Controller
 from labcluster.controllers.statefulset import status
 from labcluster.controllers.statefulset.identity import claim_templates, is_member, parent_and_ordinal, revision_of
 from labcluster.controllers.statefulset.pods import StatefulPodControl
-from labcluster.controllers.statefulset.update import Step
+from labcluster.controllers.statefulset.step import Step
 from labcluster.controllers.workload_pods import next_availability
 from labcluster.storage.event_recorder import EventRecorder
 from labcluster.storage.registry import Change, Registry

@@ -12,9 +12,9 @@ from aiohttp import web
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import JSON
 from labcluster.api.resources import COMPONENT_STATUSES, Resource
-from labcluster.http.call import Services, Target, no_such_method, no_such_resource
+from labcluster.http.call import Call, Services
 from labcluster.http.messages import representation
-from labcluster.http.messages.negotiation import negotiate
+from labcluster.http.messages.negotiation import Form, negotiate
 from labcluster.http.messages.options import ListOptions
 from labcluster.http.messages.responses import deprecations, json_response
 from labcluster.http.messages.selection import matcher
@@ -36,30 +36,34 @@ class ComponentStatusKind(Kind):
         return [obj["metadata"]["name"], status, healthy.get("message", ""), healthy.get("error", "")]
 
 
-def is_asked_for(target: Target) -> bool:
-    """Whether a request is about component statuses."""
-    return (target.group, target.version, target.plural) == ("", "v1", COMPONENT_STATUSES.plural)
+_KIND = ComponentStatusKind()
 
 
-def answer(services: Services, request: web.Request, target: Target) -> web.Response:
-    """One of them or all. Raises ApiError 404, 405, and 400 for a selector that makes no sense."""
-    if target.namespace or target.subresource:
-        raise no_such_resource()
-    if target.verb not in COMPONENT_STATUSES.verbs:
-        raise no_such_method()
-    kind = ComponentStatusKind()
-    form = negotiate(request.headers.get("Accept", ""))
-    include = representation.include_object_of(request.query.get("includeObject"))
-    statuses = _statuses(services)
-    if target.verb == "get":
-        if target.name not in statuses:
-            raise ApiError(500, "", f"Component not found: {target.name}")
-        shown = statuses[target.name]
-        shown = representation.show(shown, kind, form, include) if form.shown_as else shown
-    else:
-        selected = matcher(kind, ListOptions.parse(request.query, watching=False))
-        items = [status for status in statuses.values() if selected is None or selected(status)]
-        shown = representation.show_list(items, kind, {}, form, include)
+async def get(call: Call) -> web.Response:
+    """One of them. Raises ApiError 500, as upstream does, for one that is not there."""
+    form, include = _wanted(call)
+    status = _statuses(call.services).get(call.target.name)
+    if status is None:
+        raise ApiError(500, "", f"Component not found: {call.target.name}")
+    return _answer(representation.show(status, _KIND, form, include) if form.shown_as else status, form)
+
+
+async def list_all(call: Call) -> web.Response:
+    """All of them, selected. Raises ApiError 400 for a selector that makes no sense."""
+    form, include = _wanted(call)
+    statuses = _statuses(call.services).values()
+    selected = matcher(_KIND, ListOptions.parse(call.request.query, watching=False))
+    items = [status for status in statuses if selected is None or selected(status)]
+    return _answer(representation.show_list(items, _KIND, {}, form, include), form)
+
+
+def _wanted(call: Call) -> tuple[Form, str]:
+    """The form of the answer, and what of the objects a Table includes."""
+    include = representation.include_object_of(call.request.query.get("includeObject"))
+    return negotiate(call.request.headers.get("Accept", "")), include
+
+
+def _answer(shown: JSON, form: Form) -> web.Response:
     return json_response(shown, warnings=deprecations(COMPONENT_STATUSES), yaml_form=form.is_yaml)
 
 

@@ -5,12 +5,13 @@ Upstream: pkg/registry/authorization, pkg/registry/authentication and pkg/apis/a
 
 from __future__ import annotations
 
+from aiohttp import web
+
 from labcluster.api import errors, field
 from labcluster.api.errors import ApiError, bad_request
 from labcluster.api.field import FieldError
 from labcluster.api.objects import JSON
 from labcluster.api.resources import (
-    REVIEWS,
     SELF_ACCESS_REVIEWS,
     SELF_RULES_REVIEWS,
     SELF_SUBJECT_REVIEWS,
@@ -22,14 +23,17 @@ from labcluster.auth.pki import ISSUER
 from labcluster.auth.rbac.attributes import Attributes, User
 from labcluster.auth.rbac.rules import Rule
 from labcluster.http.access.users import service_account
-from labcluster.http.call import Services
+from labcluster.http.call import Call, Services
 from labcluster.http.messages import body
+from labcluster.http.messages.responses import json_response
 from labcluster.schema import schemas
 
 
-def find(group: str, version: str, plural: str) -> Resource | None:
-    """The review served under that name, or None."""
-    return next((r for r in REVIEWS if (r.group, r.version, r.plural) == (group, version, plural)), None)
+async def create(call: Call) -> web.Response:
+    """Answer a review. Raises ApiError 400 and 422."""
+    question = body.decode(await body.read(call.request), body.content_type(call.request), call.resource.kind)
+    reply = answer(call.services, call.resource, question, call.user, call.target.namespace)
+    return json_response(reply, 201)
 
 
 def answer(services: Services, resource: Resource, question: JSON, user: User, namespace: str) -> JSON:

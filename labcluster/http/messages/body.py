@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestPayloadError
 
 from labcluster.api.errors import ApiError, bad_request, unsupported_media_type
+from labcluster.api.json_values import check_depth
 from labcluster.api.objects import JSON
 from labcluster.api.resources import Resource
 from labcluster.http.messages import yaml_body
@@ -64,16 +65,19 @@ def decode(data: bytes, media_type: str, kind: str) -> JSON:
             f"the object provided is unrecognized (must be of type {kind}): couldn't get version/kind; "
             f"json parse error: expected an object ({_summary(data)})"
         )
+    check_depth(value)
     return value
 
 
 def _decode_protobuf(data: bytes, kind: str) -> JSON:
     try:
-        return decoding.decode(data)
+        value = decoding.decode(data)
     except decoding.NotServed as what:
         raise not_read(what) from what
     except ValueError as error:
         raise bad_request(f"the object provided is unrecognized (must be of type {kind}): {error}") from error
+    check_depth(value)
+    return value
 
 
 def not_read(what: object) -> ApiError:

@@ -7,7 +7,7 @@ import yaml
 from aiohttp import web
 
 from labcluster.api.errors import ApiError, bad_request, conflict, not_found
-from labcluster.api.json_values import clone
+from labcluster.api.json_values import check_depth, clone
 from labcluster.api.objects import JSON, annotations_of
 from labcluster.auth.rbac import escalation
 from labcluster.auth.rbac.attributes import Attributes
@@ -49,13 +49,15 @@ async def apply_configuration(call: Call) -> web.Response:
     merged, managers = apply(live, config, known, manager, call.resource, force=force)
     merged = schemas.without_empty(merged, call.resource)
     escalation.check(call.services.authorizer, call.user, call.resource, merged, live)
+
+    def track(old: JSON, new: JSON) -> list[JSON]:  # who applies owns what it applied, whatever else is filled in
+        return encode(managers)
+
     if live is None:
-        made = call.registry.create(call.resource, merged, dry_run=options.dry_run, managed_fields=encode(managers))
+        made = call.registry.create(call.resource, merged, dry_run=options.dry_run, track=track)
         return answer(call, made, 201, call.kind.warnings(made))
     _renew_last_applied(merged, config, manager)
-    made = call.registry.update(
-        call.resource, merged, subresource=subresource, dry_run=options.dry_run, managed_fields=encode(managers)
-    )
+    made = call.registry.update(call.resource, merged, subresource=subresource, dry_run=options.dry_run, track=track)
     return answer(call, made, 200, call.kind.warnings(made, live))
 
 
@@ -75,6 +77,7 @@ def _decoded(call: Call, data: bytes) -> JSON:
         raise bad_request(f"error decoding YAML: {' '.join(str(error).split())}") from error
     if not isinstance(obj, dict):
         raise bad_request("error decoding YAML: the configuration must be an object")
+    check_depth(obj)
     version = obj.get("apiVersion")
     if version != resource.api_version:
         raise bad_request(

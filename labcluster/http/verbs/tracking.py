@@ -7,14 +7,15 @@ so until it is applied (as upstream's skipnonapplied.go has it for objects witho
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 from labcluster.api import field
 from labcluster.api.field import FieldError
-from labcluster.api.json_values import clone
 from labcluster.api.objects import JSON
 from labcluster.http.call import Call
 from labcluster.http.messages.options import invalid_options
 from labcluster.schema.managedfields.managers import Manager, after_update, decode, encode
+from labcluster.storage.registry import Tracker
 
 _LONGEST_NAME = 128
 _RESET: tuple[list[JSON], ...] = (
@@ -44,40 +45,25 @@ def manager_of(call: Call, type_name: str, *, applies: bool = False, subresource
     return Manager(name, "Apply" if applies else "Update", call.resource.api_version, where)
 
 
-def created(call: Call, obj: JSON) -> list[JSON]:
-    """The managedFields of an object that a client creates. Raises ApiError 422."""
+def of_creation(call: Call) -> Tracker:
+    """Tracks an object that a client creates. Raises ApiError 422."""
     manager = manager_of(call, "CreateOptions")
-    new: JSON = clone(obj)
-    call.kind.default(new)
-    return encode(after_update({}, {}, new, manager, call.resource))
+    return lambda old, new: encode(after_update({}, old, new, manager, call.resource))
 
 
-def updated(call: Call, old: JSON, new: JSON, type_name: str) -> list[JSON] | None:
-    """The managedFields once a client has replaced `old` by `new`; None where they stay. Raises ApiError 422."""
+def of_update(call: Call, given: Any, type_name: str) -> Tracker:
+    """Tracks an object that a client replaces, with `given` as its metadata.managedFields. Raises ApiError 422."""
     manager = manager_of(call, type_name)
-    before, given = old["metadata"].get("managedFields"), new["metadata"].get("managedFields")
-    if given is not None and not manager.subresource and given != before:
-        if given in _RESET:
+
+    def managed(old: JSON, new: JSON) -> list[JSON]:
+        before = old["metadata"].get("managedFields") or []
+        if given is not None and not manager.subresource and given != before:
+            if given in _RESET:
+                return []
+            with contextlib.suppress(ValueError):  # malformed: as if it had not been given
+                before = encode(decode(given))
+        if not before:
             return []
-        with contextlib.suppress(ValueError):  # malformed: as if it had not been given
-            before = encode(decode(given))
-    if not before:
-        return None
-    wanted = _as_stored(call, old, new, manager.subresource)
-    return encode(after_update(decode(before), old, wanted, manager, call.resource))
+        return encode(after_update(decode(before), old, new, manager, call.resource))
 
-
-def _as_stored(call: Call, old: JSON, new: JSON, subresource: str) -> JSON:
-    """What the registry will make of `new`, as far as the client decides it."""
-    if subresource == "status":
-        return {**old, "status": new.get("status", {})}
-    if subresource == "ephemeralcontainers":
-        containers = (new.get("spec") or {}).get("ephemeralContainers")
-        new = {**old, "spec": {**old["spec"], **({"ephemeralContainers": containers} if containers else {})}}
-    wanted: JSON = clone(new)
-    call.kind.default(wanted)
-    if "status" in call.resource.subresources:
-        wanted.pop("status", None)
-        if "status" in old:
-            wanted["status"] = old["status"]
-    return wanted
+    return managed

@@ -25,7 +25,7 @@ from labcluster.http.messages.options import ListOptions
 from labcluster.http.messages.responses import JSON_TYPE, deprecations, headers, internal_error
 from labcluster.http.messages.selection import Matcher, matcher
 from labcluster.http.verbs.reading import namespace
-from labcluster.kinds.served_kinds import seen
+from labcluster.kinds.served_kinds import in_version
 from labcluster.storage.registry import Change
 
 BOOKMARK_SECONDS = 60.0
@@ -53,8 +53,7 @@ class Line:
 
     def of(self, kind: str, obj: JSON, revision: int = 0) -> bytes:
         """The line of one event. With a `revision`, the object must be the state at that revision."""
-        if self._resource.custom:
-            obj = seen(self._resource, obj)
+        obj = in_version(self._resource, obj)
         if self._form.shown_as or not revision:
             return _encode(kind, self._shown(obj))
         key = (revision, kind, self._resource.version, self._served)
@@ -206,8 +205,8 @@ def _before_now(call: Call, options: ListOptions) -> list[Change]:
         raise too_large_resource_version(since, registry.revision)
     if options.send_initial_events is False:
         return []
-    found = registry.list(resource, where)
-    return [Change("ADDED", resource, obj, None, int(obj["metadata"]["resourceVersion"])) for obj in found]
+    objects = registry.list(resource, where)
+    return [Change("ADDED", resource, obj, None, int(obj["metadata"]["resourceVersion"])) for obj in objects]
 
 
 async def _stream(call: Call, options: ListOptions, queue: Queue, line: Line, sender: Sender) -> None:

@@ -14,6 +14,7 @@ from aiohttp import web
 
 from labcluster.api import errors, field
 from labcluster.api.errors import ApiError, bad_request, unsupported_media_type
+from labcluster.api.json_values import check_depth
 from labcluster.api.objects import JSON, name_of
 from labcluster.api.resources import Resource
 from labcluster.auth.rbac import escalation
@@ -40,8 +41,8 @@ async def create(call: Call) -> web.Response:
     metadata = obj["metadata"]
     body.set_namespace(metadata, namespace(call))
     escalation.check(call.services.authorizer, call.user, resource, obj, None)
-    managed = tracking.created(call, obj)
-    made = call.registry.create(resource, obj, dry_run=options.dry_run, managed_fields=managed)
+    track = tracking.of_creation(call)
+    made = call.registry.create(resource, obj, dry_run=options.dry_run, track=track)
     return answer(call, made, 201, [*warnings, *call.kind.warnings(made)])
 
 
@@ -76,12 +77,9 @@ def _replaced(
 ) -> web.Response:
     """Store the new state, with what its writer manages now, and answer with it."""
     escalation.check(call.services.authorizer, call.user, call.resource, new, old)
+    track = tracking.of_update(call, new["metadata"].get("managedFields"), type_name)
     made = call.registry.update(
-        call.resource,
-        new,
-        subresource=call.target.subresource,
-        dry_run=options.dry_run,
-        managed_fields=tracking.updated(call, old, new, type_name),
+        call.resource, new, subresource=call.target.subresource, dry_run=options.dry_run, track=track
     )
     return answer(call, made, 200, [*warnings, *call.kind.warnings(made, old)])
 
@@ -104,6 +102,7 @@ async def read_patch(call: Call, resource: Resource) -> Callable[[JSON], JSON]:
         value: Any = orjson.loads(data)
     except (ValueError, RecursionError) as error:
         raise bad_request(f"error decoding patch: {error}") from error
+    check_depth(value)
     if media_type == JSON_PATCH:
         return lambda obj: patches.apply_json_patch(obj, value)
     if not isinstance(value, dict):
@@ -125,6 +124,7 @@ def _decoded(data: bytes, media_type: str, resource: Resource, options: WriteOpt
 
 def check_patched(new: JSON, old: JSON, resource: Resource, options: WriteOptions) -> tuple[JSON, list[str]]:
     """The same for the result of a patch, whose errors upstream words differently. Raises ApiError 400 and 422."""
+    check_depth(new)
     body.check_kind(new, resource)
     wrong = schemas.type_errors(new, resource)
     if wrong:
@@ -137,8 +137,8 @@ def check_patched(new: JSON, old: JSON, resource: Resource, options: WriteOption
     metadata = normal.setdefault("metadata", {})
     for key in ("name", "namespace"):
         if metadata.get(key) != old["metadata"].get(key):
-            found = field.invalid(f"metadata.{key}", metadata.get(key, ""), "field is immutable")
-            raise errors.invalid(resource, name_of(old), [found])
+            problem = field.invalid(f"metadata.{key}", metadata.get(key, ""), "field is immutable")
+            raise errors.invalid(resource, name_of(old), [problem])
     return schemas.without_empty(normal, resource), unknown
 
 

@@ -10,7 +10,7 @@ import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from labcluster.node.namespaces import CLONE_NEWNET, CLONE_NEWPID, NamespaceThread, entered
+from labcluster.node.linux_namespaces import CLONE_NEWNET, CLONE_NEWPID, NamespaceThread, entered
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,14 @@ from pathlib import Path
 from labcluster.node.images import files as image_files
 from labcluster.node.spec import PATH, Image, Mount
 
+# What every image has besides its own programs, as the official images have it. They are the host's, so on a
+# distribution that lacks one, pods lack it, too. More than these may be there, and nobody may count on it.
+PROGRAMS = (
+    *("awk", "bash", "cat", "date", "getent", "grep", "hostname", "sed", "seq"),
+    *("sh", "sleep", "sort", "tar", "test", "timeout", "touch", "tr"),
+)
+_HOST_PATH = "/usr/sbin:/usr/bin:/sbin:/bin"  # what of the host's is in a container
+
 
 class ImageError(Exception):
     """An image cannot be used. `reason` is the container's waiting reason."""
@@ -113,6 +121,11 @@ def available() -> list[tuple[str, str]]:
         except ImageUnavailable as e:
             rows.append((f"{_short(repository)}:{row.example}", str(e)))
     return rows
+
+
+def missing_programs() -> list[str]:
+    """Those of PROGRAMS that pods cannot have, since this machine does not."""
+    return [name for name in PROGRAMS if not shutil.which(name, path=_HOST_PATH)]
 
 
 def _short(repository: str) -> str:

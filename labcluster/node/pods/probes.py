@@ -130,7 +130,7 @@ async def _tcp(host: str, port: int, seconds: float) -> Outcome:
 
 
 class Prober:
-    """One probe of one running container (prober/worker.go). `run` lasts until cancelled or on hold.
+    """One probe of one running container (prober/worker.go). `run` lasts until it is cancelled.
 
     `kind` is Startup, Liveness or Readiness. `on_result` gets each result that passed its threshold and
     differs from the last one; `on_problem` the text of the event for each failed attempt that counts.

@@ -16,7 +16,7 @@ from typing import Any
 
 from pyroute2 import IPRoute, NetlinkError
 
-from labcluster.node.namespaces import create_network_namespace, entered, set_sysctl
+from labcluster.node.linux_namespaces import create_network_namespace, entered, set_sysctl
 from labcluster.settings import NODE_CIDR, NODES, SERVICE_CIDR, NodeSettings
 
 BRIDGE = "br0"

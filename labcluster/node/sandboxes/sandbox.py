@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 
 from pyroute2 import NetlinkError
 
-from labcluster.node.namespaces import NamespaceThread, entered
+from labcluster.node.linux_namespaces import NamespaceThread, entered
 from labcluster.node.sandboxes.bridge import Bridge, PodNetwork, release, set_address
 from labcluster.node.spec import StartError
 from labcluster.settings import NODES, NodeSettings

@@ -11,6 +11,7 @@ from typing import Any
 import orjson
 
 from labcluster.api.errors import ApiError
+from labcluster.api.json_values import is_too_deep
 from labcluster.api.objects import JSON, annotations_of
 from labcluster.api.resources import Resource
 from labcluster.schema.managedfields import managers as managing
@@ -72,7 +73,7 @@ def _kept_from_last_applied(live: JSON, resource: Resource) -> Paths:
         config: Any = orjson.loads(annotations_of(live).get(LAST_APPLIED, ""))
     except ValueError:
         return NOTHING
-    if not isinstance(config, dict):
+    if not isinstance(config, dict) or is_too_deep(config):
         return NOTHING
     kind = managing.root(resource)
     difference = values.compare(config, live, kind)

@@ -12,9 +12,10 @@ from typing import Any, Literal
 from labcluster.api.objects import JSON
 from labcluster.api.resources import Resource
 from labcluster.api.times import now
-from labcluster.schema.definitions import Field, type_of
+from labcluster.schema.definitions import Field
 from labcluster.schema.managedfields import sets, values
 from labcluster.schema.managedfields.sets import NOTHING, Path, Paths
+from labcluster.schema.schemas import type_of
 
 MAX_UPDATERS = 10  # of one object; the oldest beyond are put together
 ANCIENT = "ancient-changes"

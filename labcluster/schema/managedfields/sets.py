@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from labcluster.api.json_values import is_too_deep
 from labcluster.api.objects import JSON
 
 Path = tuple[str, ...]
@@ -52,8 +53,8 @@ def _paths(node: Any, path: Path) -> Iterator[Path]:
             continue
         if element[:2] not in ("f:", "k:", "v:", "i:"):
             raise ValueError(f"unknown path element {element!r}")
-        if element[0] in "kv":
-            orjson.loads(element[2:])
+        if element[0] in "kv" and is_too_deep(orjson.loads(element[2:])):
+            raise ValueError(f"path element {element[:20]!r} is nested too deeply")
         yield from _paths(below, (*path, element))
 
 

@@ -23,10 +23,10 @@ from labsupport.backends import contract, readiness
 from labsupport.backends.contract import CommandError, Finding, Progress, Status
 from labsupport.backends.current import context, forwarder, own, preflight
 from labsupport.backends.state_directory import StateDirectory
-from labsupport.cluster import sharing
+from labsupport.cluster import scope
 
 YES = "LAB_YES"
-FILES = frozenset({sharing.RECORD, forwarder.LOCK, forwarder.LOG})
+FILES = frozenset({scope.RECORD, forwarder.LOCK, forwarder.LOG})
 _START_SECONDS = 30.0
 
 
@@ -46,7 +46,7 @@ class CurrentBackend:
     def up(self, progress: Progress) -> str:
         """Look at the cluster, ask, and make what the lab needs there. Raises CommandError with the remedy."""
         self._directory.prepare()
-        again = (self.state / sharing.RECORD).exists() and self._kubeconfig.exists()
+        again = (self.state / scope.RECORD).exists() and self._kubeconfig.exists()
         with _told():
             if not again:
                 self._adopt(progress)
@@ -87,7 +87,7 @@ class CurrentBackend:
         _ask(found, prefix)
         with open(os.open(self._kubeconfig, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file_:
             json.dump(found, file_)
-        (self.state / sharing.RECORD).write_text(json.dumps({"prefix": prefix}) + "\n")
+        (self.state / scope.RECORD).write_text(json.dumps({"prefix": prefix}) + "\n")
         contract.record(self.name, self.state)
 
     def down(self, progress: Progress) -> str:
@@ -102,7 +102,7 @@ class CurrentBackend:
 
     def reset(self, progress: Progress) -> str:
         """Remove the learner's namespaces, and make what the lab needs anew. Raises CommandError."""
-        if not (self.state / sharing.RECORD).exists():
+        if not (self.state / scope.RECORD).exists():
             return self.up(progress)
         self._clean(progress)
         self.up(progress)
@@ -110,7 +110,7 @@ class CurrentBackend:
 
     def _clean(self, progress: Progress) -> list[str]:
         self._stop_forwarder()
-        if not (self.state / sharing.RECORD).exists() or not self._kubeconfig.exists():
+        if not (self.state / scope.RECORD).exists() or not self._kubeconfig.exists():
             return []
         progress("removing your namespaces ...")
         with _told():
@@ -135,7 +135,7 @@ class CurrentBackend:
     def doctor(self) -> list[Finding]:
         """What the course needs of the cluster."""
         try:
-            if (self.state / sharing.RECORD).exists():
+            if (self.state / scope.RECORD).exists():
                 api = readiness.connect(self._kubeconfig, patient=False)
                 return list(preflight.examine(api, self._prefix()))
             with _kubeconfig_file(context.read_current()) as file:
@@ -147,14 +147,14 @@ class CurrentBackend:
 
     def preload(self, progress: Progress) -> str:
         """Let every node pull the course's images. Raises CommandError."""
-        if not (self.state / sharing.RECORD).exists():
+        if not (self.state / scope.RECORD).exists():
             raise CommandError("there is no lab yet. `lab up` makes it, and loads the images.")
         with _told():
             count = own.pull_images(readiness.connect(self._kubeconfig), self._prefix(), progress)
         return f"The nodes have the images ({count} pods have run for that)."
 
     def _prefix(self) -> str:
-        return str(json.loads((self.state / sharing.RECORD).read_text())["prefix"])
+        return str(json.loads((self.state / scope.RECORD).read_text())["prefix"])
 
     # ---------------------------------------------------------------- the forwarder
 

@@ -27,7 +27,7 @@ import dns.message
 
 from labsupport.backends.current import relay
 from labsupport.backends.current.connection import JSON, Connection
-from labsupport.cluster import sharing
+from labsupport.cluster import scope, sharing
 from labsupport.settings import DNS_NODE_PORT, NODE_PORTS
 
 LOCK, LOG = "forwarder.lock", "forwarder.log"
@@ -109,7 +109,7 @@ class Forwarder:
 
     async def _target(self, node_port: int) -> tuple[str, str, int] | None:
         """A ready pod behind a NodePort: its namespace, name and port."""
-        wanted = f"{sharing.LABEL}={self._prefix}"
+        wanted = f"{scope.LABEL}={self._prefix}"
         for namespace in (await self._api.get("/api/v1/namespaces", labelSelector=wanted))["items"]:
             name = namespace["metadata"]["name"]
             for service in (await self._api.get(f"/api/v1/namespaces/{name}/services"))["items"]:
@@ -236,7 +236,7 @@ def fitted(query: bytes, reply: bytes) -> bytes:
 
 async def run(state: Path) -> None:
     """Listen until a signal ends it. Raises OSError when no block of ports is free."""
-    prefix = str(json.loads((state / sharing.RECORD).read_text())["prefix"])
+    prefix = str(json.loads((state / scope.RECORD).read_text())["prefix"])
     async with Connection(state / "kubeconfig") as connection:
         forwarder = Forwarder(connection, prefix)
         ports = await forwarder.listen()

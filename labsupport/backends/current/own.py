@@ -10,8 +10,8 @@ from kubernetes.client.exceptions import ApiException
 
 from labsupport.backends.contract import CommandError, Progress
 from labsupport.backends.current import relay
-from labsupport.backends.readiness import until
-from labsupport.cluster import sharing
+from labsupport.backends.readiness import is_ready, until
+from labsupport.cluster import scope
 from labsupport.settings import IMAGES
 
 _MOST_NODES = 8  # that images are tried on: a large cluster is not ours to fill
@@ -22,23 +22,23 @@ def make_namespace(api: client.ApiClient, prefix: str) -> None:
     """The namespace for what belongs to the lab itself. Raises CommandError when one of that name is not ours."""
     core, name = client.CoreV1Api(api), relay.namespace(prefix)
     try:
-        core.create_namespace({"metadata": {"name": name, "labels": {sharing.LABEL: prefix}}})
+        core.create_namespace({"metadata": {"name": name, "labels": {scope.LABEL: prefix}}})
     except ApiException as error:
         if error.status != 409:
             raise
         labels = core.read_namespace(name).metadata.labels or {}
-        if labels.get(sharing.LABEL) != prefix:
+        if labels.get(scope.LABEL) != prefix:
             raise CommandError(
                 f"there is a namespace {name} that this course has not made, so it is left alone. "
                 "Take another prefix: `make lab CLUSTER=current LAB_PREFIX=...`."
             ) from error
 
     until(
-        core.list_namespaced_service_account,
-        lambda found: any(account.metadata.name == "default" for account in found),
+        api,
+        f"/api/v1/namespaces/{name}/serviceaccounts",
+        lambda accounts: any(account["metadata"]["name"] == "default" for account in accounts),
         seconds=60,
         what=f"the service account of {name}",
-        namespace=name,
     )
 
 
@@ -46,24 +46,17 @@ def make_relay(api: client.ApiClient, prefix: str) -> None:
     """The pod that DNS goes through, ready. Raises CommandError."""
     core, name = client.CoreV1Api(api), relay.namespace(prefix)
     try:
-        core.create_namespaced_pod(name, relay.pod(prefix, {sharing.LABEL: prefix}))
+        core.create_namespaced_pod(name, relay.pod(prefix, {scope.LABEL: prefix}))
     except ApiException as error:
         if error.status != 409:
             raise CommandError(f"the pod {name}/{relay.POD} was refused: {error.body}") from error
 
     def ready(pods: list[Any]) -> bool:
         _check_pulls(pods)
-        conditions = [c for pod in pods for c in pod.status.conditions or ()]
-        return any(c.type == "Ready" and c.status == "True" for c in conditions)
+        return any(map(is_ready, pods))
 
-    until(
-        core.list_namespaced_pod,
-        ready,
-        seconds=_PULL_SECONDS,
-        what=f"the pod {name}/{relay.POD}",
-        namespace=name,
-        label_selector=f"app={relay.POD}",
-    )
+    what, labels = f"the pod {name}/{relay.POD}", f"app={relay.POD}"
+    until(api, f"/api/v1/namespaces/{name}/pods", ready, seconds=_PULL_SECONDS, what=what, labels=labels)
 
 
 def pull_images(api: client.ApiClient, prefix: str, progress: Progress) -> int:
@@ -85,12 +78,12 @@ def pull_images(api: client.ApiClient, prefix: str, progress: Progress) -> int:
                 names.append(f"preload-{number}-{place}")
                 core.create_namespaced_pod(namespace, _pull_pod(names[-1], image, host))
         until(
-            core.list_namespaced_pod,
+            api,
+            f"/api/v1/namespaces/{namespace}/pods",
             lambda pods: _ended(pods) >= len(names),
             seconds=_PULL_SECONDS,
             what="the end of the pods that pull images",
-            namespace=namespace,
-            label_selector="app=preload",
+            labels="app=preload",
         )
     finally:
         for name in names:
@@ -112,18 +105,18 @@ def _pull_pod(name: str, image: str, host: str | None) -> dict[str, Any]:
 
 def _ended(pods: list[Any]) -> int:
     _check_pulls(pods)
-    return len([pod for pod in pods if pod.status.phase in ("Succeeded", "Failed")])
+    return len([pod for pod in pods if pod["status"].get("phase") in ("Succeeded", "Failed")])
 
 
 def _check_pulls(pods: list[Any]) -> None:
     """Raise CommandError when a pod cannot get its image."""
     for pod in pods:
-        for status in pod.status.container_statuses or ():
-            waiting = status.state.waiting
-            if waiting and waiting.reason in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName"):
+        for status in pod["status"].get("containerStatuses") or ():
+            waiting = (status.get("state") or {}).get("waiting") or {}
+            if waiting.get("reason") in ("ErrImagePull", "ImagePullBackOff", "InvalidImageName"):
                 raise CommandError(
-                    f"the cluster cannot pull {status.image}: {waiting.message}. Its administrator can: let the nodes "
-                    "reach docker.io, or a mirror of it."
+                    f"the cluster cannot pull {status['image']}: {waiting.get('message')}. Its administrator can: let "
+                    "the nodes reach docker.io, or a mirror of it."
                 )
 
 
@@ -137,9 +130,9 @@ def _remove_volumes(core: client.CoreV1Api, selector: str) -> None:
 def remove_namespaces(api: client.ApiClient, prefix: str, *, seconds: float = 180) -> list[str]:
     """Delete the learner's namespaces, and wait until they are gone; their names. Raises CommandError."""
     core = client.CoreV1Api(api)
-    selector = f"{sharing.LABEL}={prefix}"
-    found = core.list_namespace(label_selector=selector).items
-    names = [n.metadata.name for n in found if n.metadata.name.startswith(f"{prefix}-")]
+    selector = f"{scope.LABEL}={prefix}"
+    mine = core.list_namespace(label_selector=selector).items
+    names = [n.metadata.name for n in mine if n.metadata.name.startswith(f"{prefix}-")]
     for name in names:
         try:
             core.delete_namespace(name)
@@ -147,12 +140,12 @@ def remove_namespaces(api: client.ApiClient, prefix: str, *, seconds: float = 18
             if error.status not in (404, 409):
                 raise
     _remove_volumes(core, selector)
-    left = set(names)
     until(
-        core.list_namespace,
-        lambda found: left.isdisjoint(n.metadata.name for n in found),
+        api,
+        "/api/v1/namespaces",
+        lambda namespaces: set(names).isdisjoint(n["metadata"]["name"] for n in namespaces),
         seconds=seconds,
         what="the end of your namespaces",
-        label_selector=selector,
+        labels=selector,
     )
     return names

@@ -10,7 +10,7 @@ from kubernetes.client.exceptions import ApiException
 
 from labsupport.backends.contract import Finding
 from labsupport.backends.current import relay, rights
-from labsupport.backends.readiness import default_classes
+from labsupport.backends.readiness import is_default
 from labsupport.settings import IMAGES
 
 OLDEST = (1, 29)
@@ -60,7 +60,7 @@ def _storage(api: client.ApiClient) -> Finding:
         classes = client.StorageV1Api(api).list_storage_class().items
     except ApiException as error:
         return Finding("storage class", "note", f"could not be looked at ({error.status})")
-    if not default_classes(classes):
+    if not any(is_default(one.metadata.annotations) for one in classes):
         names = ", ".join(one.metadata.name for one in classes) or "none at all"
         remedy = (
             "the administrator marks one with `kubectl annotate storageclass NAME "

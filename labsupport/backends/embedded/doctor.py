@@ -111,6 +111,9 @@ def _ports(state: Path) -> Finding:
 
 
 def _images() -> Iterator[Finding]:
+    if missing := ", ".join(image_table.missing_programs()):
+        remedy = "install their packages: chapters call them in pods"
+        yield Finding("image", "note", f"pods take these from this system, which lacks them: {missing}", remedy)
     for name, missing in image_table.available():
         if missing:
             yield Finding("image", "note", f"{name} cannot be used here: {missing}")

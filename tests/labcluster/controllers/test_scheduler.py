@@ -64,7 +64,7 @@ def test_the_highest_priority_goes_first_then_the_oldest(plane: ControlPlane) ->
     for name, priority in (("low", 0), ("later", 5), ("high", 10)):
         pod = plane.pod(name)
         if priority:
-            plane.registry._objects[PODS][NAMESPACE][name]["spec"]["priority"] = priority  # no priority classes yet
+            plane.registry.get(PODS, NAMESPACE, name)["spec"]["priority"] = priority  # no priority classes yet
         assert pod is not None
     plane.settle()
     bound = [c.object["metadata"]["name"] for c in plane.changes if c.resource == PODS and c.type == "MODIFIED"]

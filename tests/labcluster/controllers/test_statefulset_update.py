@@ -9,7 +9,7 @@ import pytest
 from labcluster.api.errors import ApiError
 from labcluster.api.objects import JSON, labels_of, name_of
 from labcluster.controllers import history
-from labcluster.controllers.statefulset.update import Step
+from labcluster.controllers.statefulset.step import Step
 from tests.labcluster.workload_objects import redis_template, stateful_set
 
 

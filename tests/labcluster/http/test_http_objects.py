@@ -10,6 +10,7 @@ import pytest
 
 from labcluster.api.conditions import is_condition_true
 from labcluster.api.resources import CONFIG_MAPS, PODS, REPLICA_SETS
+from labcluster.kinds.replicasets import ReplicaSetKind
 from tests.labcluster.http_server import ApiServer, Client, config_map, pod, run_pod
 
 MAPS = "/api/v1/namespaces/default/configmaps"
@@ -41,6 +42,23 @@ async def test_an_object_goes_round(call: Client) -> None:
     code, status = await call("GET", f"{MAPS}/one")
     assert (code, status["reason"], status["message"]) == (404, "NotFound", 'configmaps "one" not found')
     assert status["details"] == {"name": "one", "kind": "configmaps"}
+
+
+async def test_a_client_s_write_is_defaulted_once(call: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tracked in managedFields is the object that is stored, not a second one made like it."""
+    defaulted = []
+    default = ReplicaSetKind.default
+    monkeypatch.setattr(ReplicaSetKind, "default", lambda kind, obj: (defaulted.append(1), default(kind, obj)))
+    for method, path, body in (
+        ("POST", SETS, replica_set()),
+        ("PUT", f"{SETS}/web", replica_set(replicas=2)),
+        ("PATCH", f"{SETS}/web", {"spec": {"replicas": 3}}),
+        ("PATCH", f"{SETS}/web/scale", {"spec": {"replicas": 4}}),
+    ):
+        defaulted.clear()
+        headers = {"Content-Type": "application/merge-patch+json"} if method == "PATCH" else {}
+        code, _ = await call(method, path, body, headers=headers)
+        assert (code, len(defaulted)) == (201 if method == "POST" else 200, 1), (method, path)
 
 
 async def test_a_yaml_body_is_read(call: Client) -> None:
@@ -334,7 +352,7 @@ async def test_an_old_chunk_token_has_expired(api: ApiServer, call: Client) -> N
     for name in "abc":
         api.registry.create(CONFIG_MAPS, config_map(name))
     _, first = await call("GET", f"{MAPS}?limit=1")
-    api.registry._forgotten = api.registry.revision + 1
+    api.registry._cache._forgotten = api.registry.revision + 1
     code, status = await call("GET", f"{MAPS}?limit=1&continue={first['metadata']['continue']}")
     assert (code, status["reason"]) == (410, "Expired")
     assert status["message"].startswith("The provided continue parameter is too old")

@@ -251,11 +251,20 @@ async def test_access_reviews_are_of_the_same_mind(api: ApiServer, call: Client)
         ("selfsubjectrulesreviews", {}, 400, "no namespace on request"),
         ("selfsubjectaccessreviews", {"resourceAttributes": {"verb": 1}}, 400, "cannot unmarshal number"),
         ("namespaces/default/subjectaccessreviews", {}, 404, "could not find the requested resource"),
+        ("localsubjectaccessreviews", {}, 404, "could not find the requested resource"),
+        ("selfsubjectaccessreviews/mine", {}, 404, "could not find the requested resource"),
+        ("selfsubjectaccessreviews/mine/status", {}, 404, "could not find the requested resource"),
     ],
 )
 async def test_reviews_that_make_no_sense(call: Client, path: str, spec: JSON, code: int, expected: str) -> None:
     got, status = await call("POST", f"/apis/authorization.k8s.io/v1/{path}", {"spec": spec})
     assert got == code and expected in status["message"]
+
+
+@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
+async def test_a_review_is_only_created(call: Client, method: str) -> None:
+    code, status = await call(method, "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+    assert (code, status["reason"]) == (405, "MethodNotAllowed")
 
 
 async def test_the_rules_of_oneself(api: ApiServer, call: Client) -> None:

@@ -130,7 +130,7 @@ async def test_wrong_combinations_are_invalid(call: Client, query: str) -> None:
 
 async def test_too_old_is_told_in_the_stream(api: ApiServer, call: Client) -> None:
     make(api, "one")
-    api.registry._forgotten = api.registry.revision
+    api.registry._cache._forgotten = api.registry.revision
     async with call.watch(f"{WATCH}&resourceVersion=1") as following:
         event = await following()
         assert (event["type"], event["object"]["code"], event["object"]["reason"]) == ("ERROR", 410, "Expired")

@@ -231,7 +231,7 @@ async def test_an_object_is_so_deep_that_all_of_it_is_served_or_refused(api: Api
     for method, path, code in (("POST", TABS, 201), ("POST", f"{TABS}?dryRun=All", 409)):
         got, status = await api.client(method, path, whole)
         assert got in (code, 400) and (got != 400 or levels > 215), status
-    for accept in ({}, TABLE):
+    for accept in ({}, TABLE, {"Accept": "application/yaml"}):
         assert (await api.client("GET", TABS, headers=accept))[0] == 200
     config = {**whole, "metadata": {"name": "two"}}
     code, status = await api.client("PATCH", f"{TABS}/two?fieldManager=x", config, headers=APPLY)

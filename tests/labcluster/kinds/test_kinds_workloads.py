@@ -17,7 +17,7 @@ from labcluster.api.resources import (
     Resource,
 )
 from labcluster.kinds import KINDS
-from labcluster.kinds.scaling import apply_scale, scale_of
+from labcluster.kinds.scale_subresource import apply_scale, scale_of
 from labcluster.storage.registry import Registry
 from labcluster.storage.store import Store
 
@@ -154,12 +154,14 @@ def test_scale_shows_and_sets_the_replicas(registry: Registry, resource: Resourc
     assert scale["metadata"]["resourceVersion"] == made["metadata"]["resourceVersion"]
     assert scale["spec"] == {"replicas": 3}
     assert scale["status"] == {"replicas": 0, "selector": "app=redis"}
-    scaled = registry.update(resource, apply_scale(made, {**scale, "spec": {"replicas": 5}}))
+    scaled = registry.update(resource, {**scale, "spec": {"replicas": 5}}, subresource="scale")
     assert scaled["spec"]["replicas"] == 5 and scaled["metadata"]["generation"] == 2
     with pytest.raises(ApiError) as caught:  # the Scale is older than the workload now
-        registry.update(resource, apply_scale(scaled, {**scale, "spec": {"replicas": 7}}))
+        registry.update(resource, {**scale, "spec": {"replicas": 7}}, subresource="scale")
     assert caught.value.reason == "Conflict"
-    assert registry.update(resource, apply_scale(scaled, {}))["spec"]["replicas"] == 0
+    named = {"metadata": {key: scale["metadata"][key] for key in ("namespace", "name")}}
+    nothing = registry.update(resource, named, subresource="scale")
+    assert nothing["spec"] == {**scaled["spec"], "replicas": 0}
 
 
 def test_a_negative_scale_is_refused(registry: Registry) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from labcluster.launch import control, namespaces
+from labcluster.launch import control, linux_namespaces
 from tests.labcluster.node.runtime_scenarios import SCENARIOS
 
 
@@ -24,7 +24,7 @@ def results(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
         "log": str(directory / "log"),
         "record": str(directory / control.RECORD),
     }
-    command = [sys.executable, "-I", "-S", namespaces.__file__, json.dumps(plan)]
+    command = [sys.executable, "-I", "-S", linux_namespaces.__file__, json.dumps(plan)]
     subprocess.run(command, pass_fds=[writer], check=False, cwd=Path(__file__).parents[3])
     os.close(writer)
     refused = os.read(reader, 65536)  # ends with the process that holds the other end

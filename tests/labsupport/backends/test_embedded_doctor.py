@@ -43,6 +43,15 @@ def test_each_missing_tool_is_named_with_its_package(monkeypatch: pytest.MonkeyP
     assert "flock" in only(findings, "ok").detail
 
 
+def test_programs_that_pods_would_lack_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = shutil.which
+    absent = {"/usr/sbin:/usr/bin:/sbin:/bin": ("hostname", "awk")}  # there in /usr/local/bin, which is in no container
+    which = lambda tool, path=None: None if tool in absent.get(path, ()) else found(tool, path=path)  # noqa: E731
+    monkeypatch.setattr(doctor.shutil, "which", which)
+    notes = [finding.detail for finding in doctor._images() if finding.level == "note"]
+    assert "pods take these from this system, which lacks them: awk, hostname" in notes
+
+
 @pytest.mark.parametrize("error", [LaunchError("The kernel refused.", "Allow it."), OSError("no room")])
 def test_refused_namespaces_are_a_failure(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
     def refuse() -> None:

@@ -14,7 +14,7 @@ import pytest
 
 from labsupport import paths
 from labsupport.domain_names.balancer import Address, Balancer, answers
-from labsupport.domain_names.resolver import Resolver
+from labsupport.domain_names.caching_resolver import Resolver
 
 A, B = ("127.0.0.1", 30020), ("127.0.0.2", 30021)
 

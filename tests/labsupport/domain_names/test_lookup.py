@@ -10,7 +10,7 @@ import dns.rcode
 import dns.rrset
 import pytest
 
-from labcluster.network.nameserver import BackgroundNameServer, response_to
+from labcluster.network.dns_transport import BackgroundNameServer, response_to
 from labsupport import paths
 from labsupport.cluster import asking, scope
 from labsupport.domain_names import lookup

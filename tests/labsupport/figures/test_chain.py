@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from labsupport.domain_names.resolver import Resolved, Step
+from labsupport.domain_names.caching_resolver import Resolved, Step
 from labsupport.figures import chain
 from labsupport.figures.chain import ASKED, REMEMBERED
 from tests.labsupport.figures.readable import assert_clear, assert_readable

@@ -8,7 +8,7 @@ from labcluster.api.objects import JSON
 from labcluster.api.resources import Resource
 from labcluster.kinds.kind import Column, Kind
 from labcluster.kinds.printing import age
-from labcluster.kinds.scaling import SCALES
+from labcluster.kinds.scale_subresource import SCALES
 
 
 class ScaleKind(Kind):

@@ -1,6 +1,6 @@
 """Run a command as PID 1 of new user, network, mount and PID namespaces. A program of its own, standard library only.
 
-    python -I -S namespaces.py '{"command": [...], "report": 5, "keep": [6, 7], "log": "...", "record": "..."}'
+    python -I -S linux_namespaces.py '{"command": [...], "report": 5, "keep": [6, 7], "log": "...", "record": "..."}'
 
 `unshare` wants a process without threads, which the caller (a notebook, for example) is not. The program forks:
 the first half writes the record of the daemon's PID and leaves at once, so that the daemon becomes a child of

@@ -21,7 +21,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labcluster.network.nameserver import BackgroundNameServer, NameServer, response_to
+from labcluster.network.dns_transport import BackgroundNameServer, NameServer, response_to
 
 LOCALHOST = "127.0.0.1"
 T = TypeVar("T")

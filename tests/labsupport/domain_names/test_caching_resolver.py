@@ -10,8 +10,8 @@ import dns.message
 import dns.rcode
 import pytest
 
-from labcluster.network.nameserver import BackgroundNameServer, response_to
-from labsupport.domain_names.resolver import NoAnswer, Resolver, Server
+from labcluster.network.dns_transport import BackgroundNameServer, response_to
+from labsupport.domain_names.caching_resolver import NoAnswer, Resolver, Server
 from labsupport.domain_names.zone_server import ZoneServer
 
 TEXT = """\

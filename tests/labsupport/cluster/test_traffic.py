@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from labsupport.redis_cluster.traffic import Traffic, TrafficFailed
+from labsupport.cluster.traffic import Traffic, TrafficFailed
 
 
 def test_acts_follow_one_another_and_are_waited_for() -> None:

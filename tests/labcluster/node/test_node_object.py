@@ -6,7 +6,7 @@ from pathlib import Path
 
 from labcluster.api.json_values import clone
 from labcluster.api.resources import NODES
-from labcluster.node.status import capacity, register
+from labcluster.node.node_object import capacity, register
 from labcluster.settings import CONTROL_PLANE
 from labcluster.settings import NODES as NODE_SETTINGS
 from tests.labcluster.node_cluster import new_registry

@@ -44,11 +44,11 @@ def scale_of(obj: JSON, paths: ScalePaths = WORKLOAD) -> JSON:
 
     Raises ApiError 500 for a custom resource without wanted replicas, or with something else where its paths lead.
     """
-    wanted, actual = (_found(path, obj, int) if paths.custom else jsonpath.at(path, obj) for path in paths.numbers)
+    wanted, actual = (_value_at(path, obj, int) if paths.custom else jsonpath.at(path, obj) for path in paths.numbers)
     if wanted is None and paths.custom:
         raise _internal(f'the spec replicas field "{paths.wanted}" does not exist')
     if paths.custom:
-        text = _found(paths.selector, obj, str) if paths.selector else ""
+        text = _value_at(paths.selector, obj, str) if paths.selector else ""
     else:
         text = format_selector(jsonpath.at(paths.selector, obj))
     status: JSON = {"replicas": actual or 0}
@@ -61,13 +61,13 @@ def scale_of(obj: JSON, paths: ScalePaths = WORKLOAD) -> JSON:
     }
 
 
-def _found(path: str, obj: JSON, wanted: type) -> Any:
+def _value_at(path: str, obj: JSON, wanted: type) -> Any:
     value = jsonpath.at(path, obj)
     if value is None or type(value) is wanted:
         return value
     names = {int: "int64", float: "float64", str: "string", bool: "bool", list: "[]interface {}"}
-    found = names.get(type(value), "map[string]interface {}")
-    raise _internal(f"{path} accessor error: {jsonpath.shown(value)} is of the type {found}, expected {names[wanted]}")
+    actual = names.get(type(value), "map[string]interface {}")
+    raise _internal(f"{path} accessor error: {jsonpath.shown(value)} is of the type {actual}, expected {names[wanted]}")
 
 
 def _internal(what: str) -> ApiError:
@@ -76,11 +76,9 @@ def _internal(what: str) -> ApiError:
 
 
 def apply_scale(obj: JSON, scale: JSON, paths: ScalePaths = WORKLOAD) -> JSON:
-    """A copy of the workload with the replicas that the Scale asks for, to be given to Registry.update.
+    """A copy of the workload with the replicas that the Scale asks for.
 
-    The Scale's uid and resourceVersion, where it has them, go along, so that the update conflicts when the
-    workload has changed meanwhile. Raises ApiError 422 when the number is negative,
-    or cannot be set where the path leads.
+    Raises ApiError 422 when the number is negative, or cannot be set where the path leads.
     """
     spec = scale.get("spec") or {}
     wrong = not_negative(spec, ("replicas",), "spec")
@@ -92,9 +90,4 @@ def apply_scale(obj: JSON, scale: JSON, paths: ScalePaths = WORKLOAD) -> JSON:
     except ValueError as error:
         wrong = [field.invalid("spec.replicas", spec.get("replicas") or 0, str(error))]
         raise errors.invalid(SCALES, name_of(obj), wrong) from error
-    given = scale.get("metadata") or {}
-    for key in ("uid", "resourceVersion"):
-        scaled["metadata"].pop(key, None)
-        if given.get(key):
-            scaled["metadata"][key] = given[key]
     return scaled

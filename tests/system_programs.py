@@ -1,0 +1,38 @@
+"""Which programs outside of the environment the tests start, held to a short list.
+
+Seen is what a test's own process starts. What shells and the cluster start in turn is not: for the cluster see
+`labcluster.launch.control.TOOLS` and `labcluster.node.images.image_table.PROGRAMS`.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+# All are in a minimal Debian, but for the last two: the tests that need them are skipped where they are missing, and
+# others ask the same questions by dnspython.
+EXPECTED = {"flock", "sh", "sleep", "unshare", "dig", "nslookup"}
+
+_BIN = Path(sys.executable).parent
+_OURS = (sys.prefix, tempfile.gettempdir())  # the environment, and what tests make for themselves
+_started: set[str] = set()
+
+
+def record() -> None:
+    """Take down all programs that this process starts from now on."""
+    sys.addaudithook(_take_down)
+
+
+def _take_down(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in ("subprocess.Popen", "os.posix_spawn", "os.exec"):
+        _started.add(os.fsdecode(arguments[0]))
+
+
+def outside() -> set[str]:
+    """The names of those that were started and belong to the system."""
+    paths = {program if "/" in program else shutil.which(program, path=_BIN) or program for program in _started}
+    return {Path(path).name for path in paths if not path.startswith(_OURS)}
