@@ -131,6 +131,14 @@ def test_uv_hears_of_what_pip_is_set_to(tmp_path: Path, monkeypatch: pytest.Monk
     assert settings["SSL_CERT_FILE"] == "/etc/ssl/own.crt"
 
 
+def test_uv_copies_without_a_warning_where_its_cache_is_on_another_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(bootstrap.ROOT))
+    assert "UV_LINK_MODE" not in bootstrap._uv_settings()
+    for elsewhere in ("/proc", "/nowhere"):
+        monkeypatch.setenv("HOME", elsewhere)
+        assert bootstrap._uv_settings()["UV_LINK_MODE"] == "copy"
+
+
 def test_uv_counts_as_there_only_in_the_version_that_is_locked(done: list[str], tmp_path: Path) -> None:
     (tmp_path / "requirements" / "uv.txt").write_text("# from uv\nuv==1.2.3 \\\n    --hash=sha256:00\n")
     program = tmp_path / ".venv" / "bin" / "uv"
