@@ -16,7 +16,7 @@ import yaml
 
 from labsupport.chapter.checks import exercises
 from labsupport.domain_names import srv
-from labsupport.domain_names.resolver import Resolver
+from labsupport.domain_names.caching_resolver import Resolver
 from labsupport.domain_names.zone_server import ZoneServer
 from labsupport.redis_cluster.slots import SLOTS, slot_of
 from tests.notebooks.answers import FOLDER, expect, question, said
