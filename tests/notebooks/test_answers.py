@@ -14,9 +14,10 @@ import pytest
 import redis
 import yaml
 
-import labsupport as lab
 from labsupport.chapter.checks import exercises
 from labsupport.domain_names import srv
+from labsupport.domain_names.caching_resolver import Resolver
+from labsupport.domain_names.zone_server import ZoneServer
 from labsupport.redis_cluster.slots import SLOTS, slot_of
 from tests.notebooks.answers import FOLDER, expect, question, said
 from tests.notebooks.redirecting_cluster import NOWHERE, Address, redirecting_cluster
@@ -31,10 +32,10 @@ class Zone:
     def __init__(self, file: Path) -> None:
         self._file = file
         self.write("")
-        self.server = lab.ZoneServer(file)
+        self.server = ZoneServer(file)
         self.now = 0
         where = {"lab.example.": (self.server.address, self.server.port)}
-        self.resolver = lab.Resolver(where, clock=lambda: self.now)
+        self.resolver = Resolver(where, clock=lambda: self.now)
 
     def write(self, records: str) -> None:
         """Set the records of the zone; `reload` makes the server know them."""
