@@ -13,9 +13,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-# All are in a minimal Debian, but for the last two: the tests that need them are skipped where they are missing, and
-# others ask the same questions by dnspython.
-EXPECTED = {"flock", "sh", "sleep", "unshare", "dig", "nslookup"}
+# All of these are in a minimal Debian.
+NEEDED = {"bash", "flock", "sh", "sleep", "unshare"}
+# dnspython asks what dig and nslookup would show. matplotlib looks for fonts by fc-list, and brings some itself.
+OPTIONAL = {"dig", "nslookup", "fc-list"}
 
 _BIN = Path(sys.executable).parent
 _OURS = (sys.prefix, tempfile.gettempdir())  # the environment, and what tests make for themselves

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,8 +52,6 @@ class Pod:
 
 @pytest.fixture
 def pod(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Pod:
-    if shutil.which("bash") is None:
-        pytest.skip("bash is not installed")
     pod = Pod(tmp_path)
     monkeypatch.setattr(pods, "run", pod.run)
     return pod
