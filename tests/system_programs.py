@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 # All of these are in a minimal Debian.
-NEEDED = {"bash", "flock", "sh", "sleep", "unshare"}
+NEEDED = {"bash", "flock", "setsid", "sh", "sleep", "unshare"}
 # dnspython asks what dig and nslookup would show. matplotlib looks for fonts by fc-list, and brings some itself.
 OPTIONAL = {"dig", "nslookup", "fc-list"}
 
@@ -30,10 +30,11 @@ def record() -> None:
 
 def _take_down(event: str, arguments: tuple[Any, ...]) -> None:
     if event in ("subprocess.Popen", "os.posix_spawn", "os.exec"):
-        _started.add(os.fsdecode(arguments[0]))
+        environment = arguments[-1] or os.environ
+        if program := shutil.which(os.fsdecode(arguments[0]), path=environment.get("PATH")):
+            _started.add(program)
 
 
 def outside() -> set[str]:
     """The names of those that were started and belong to the system."""
-    paths = {program if "/" in program else shutil.which(program, path=_BIN) or program for program in _started}
-    return {Path(path).name for path in paths if not path.startswith(_OURS)}
+    return {Path(program).name for program in _started if not program.startswith(_OURS)}
