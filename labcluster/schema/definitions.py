@@ -103,17 +103,21 @@ ANY = Type("any", "interface {}")
 ANY_FIELD = Field(ANY)
 
 
-@functools.cache
-def definitions() -> dict[str, JSON]:
-    """The definitions that the served kinds reach, by name (`io.k8s.api.apps.v1.StatefulSet`).
+def published() -> Path:
+    """The file with the published schemas, in the package kubernetes-validate. Raises RuntimeError where it is missing.
 
-    Raises RuntimeError when the package with the schemas is not installed.
+    It is looked for on the path, not imported: the import is slow, and whoever uses the API's client may keep it out.
     """
-    # Found on the path, not imported: the import is slow, and whoever uses the API's client may keep it out.
     spec = PathFinder.find_spec("kubernetes_validate")
     if spec is None or not spec.submodule_search_locations:
-        raise RuntimeError("the package kubernetes-validate is missing: pip install kubernetes-validate")
-    everything: dict[str, JSON] = orjson.loads(Path(spec.submodule_search_locations[0], _FILE).read_bytes())["$defs"]
+        raise RuntimeError("the package kubernetes-validate is missing: make env CLUSTER=embedded installs it")
+    return Path(spec.submodule_search_locations[0], _FILE)
+
+
+@functools.cache
+def definitions() -> dict[str, JSON]:
+    """The definitions that the served kinds reach, by name (`io.k8s.api.apps.v1.StatefulSet`). Raises RuntimeError."""
+    everything: dict[str, JSON] = orjson.loads(published().read_bytes())["$defs"]
     kept: dict[str, JSON] = {}
     pending = [*_EXTRA_ROOTS]
     for resource in RESOURCES:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
-import kubernetes_validate
 import pytest
 
+from labcluster.schema import definitions
 from tests.facts.api_port import TABLE, ApiPort, Space, path_of
 from tests.facts.conftest import Forgetful
 from tests.facts.listening_proxy import Request, listening
@@ -156,8 +155,7 @@ def test_fact_03_openapi_v3_is_an_index_and_a_document_for_each_group_version(ap
 
 def test_fact_03_the_published_schemas_have_the_extensions_but_no_paths() -> None:
     """The package kubernetes-validate has 771 definitions of 1.36, with extensions; no paths, nearly no defaults."""
-    folder = Path(kubernetes_validate.__file__).parent / "kubernetes-json-schema" / "v1.36.0-local"
-    text = (folder / "_definitions.json").read_text()
+    text = definitions.published().read_text()
     published = json.loads(text)
     assert len(published["$defs"]) == 771
     assert "paths" not in published

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Iterator
@@ -22,9 +21,7 @@ PLAIN = "the server could not find the requested resource"
 
 def stable_kinds() -> Iterator[tuple[str, str]]:
     """Group and kind of what the published schemas have in a version that is neither alpha nor beta."""
-    package = importlib.util.find_spec("kubernetes_validate")
-    assert package is not None and package.submodule_search_locations
-    schemas = json.loads(Path(package.submodule_search_locations[0], definitions._FILE).read_bytes())["$defs"]
+    schemas = json.loads(definitions.published().read_bytes())["$defs"]
     for name, schema in schemas.items():
         if f"{name}List" in schemas and not name.startswith("io.k8s.apimachinery."):
             for known_as in schema["x-kubernetes-group-version-kind"]:
