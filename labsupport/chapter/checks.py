@@ -49,10 +49,10 @@ def exercises() -> dict[str, dict[str, Any]]:
 
 @functools.cache
 def _exercises() -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+    entries: dict[str, dict[str, Any]] = {}
     for file in sorted(_FOLDER.glob("*.toml")):
-        found |= tomllib.loads(file.read_text())
-    return found
+        entries |= tomllib.loads(file.read_text())
+    return entries
 
 
 def _verdict(exercise: str, entry: dict[str, Any] | None, answer: object) -> str:

@@ -73,8 +73,8 @@ def logs(pod: str, *, container: str = "", tail: int | None = None) -> str:
     'Ready to accept connections tcp'
     """
     with readable():
-        found = api.core().read_namespaced_pod_log(pod, scope.namespace(), container=container or None, tail_lines=tail)
-    return str(found).rstrip("\n")
+        log = api.core().read_namespaced_pod_log(pod, scope.namespace(), container=container or None, tail_lines=tail)
+    return str(log).rstrip("\n")
 
 
 def fetch(node_port: int, path: str = "/", *, timeout: float = 10) -> str:

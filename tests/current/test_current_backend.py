@@ -297,7 +297,7 @@ def test_a_namespace_of_that_name_that_is_not_ours_is_left_alone(tmp_path: Path,
 
 
 def test_the_embedded_cluster_has_all_that_the_course_needs(cluster: RunningLab) -> None:
-    findings = list(preflight.examine(readiness.connect(cluster.kubeconfig), "ann"))
+    findings = list(preflight.examine(readiness.connect(cluster.kubeconfig), "eve"))  # who has no namespace yet
     assert {f.subject for f in findings} == {"version", "permissions", "storage class", "nodes", "NodePorts"}
     assert all(f.level == "ok" for f in findings), findings
 
