@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from collections.abc import Iterator
+from importlib.machinery import PathFinder
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ PLAIN = "the server could not find the requested resource"
 
 def stable_kinds() -> Iterator[tuple[str, str]]:
     """Group and kind of what the published schemas have in a version that is neither alpha nor beta."""
-    package = importlib.util.find_spec("kubernetes_validate")
+    package = PathFinder.find_spec("kubernetes_validate")  # labsupport keeps it from being imported
     assert package is not None and package.submodule_search_locations
     schemas = json.loads(Path(package.submodule_search_locations[0], definitions._FILE).read_bytes())["$defs"]
     for name, schema in schemas.items():
