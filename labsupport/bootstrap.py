@@ -180,6 +180,8 @@ def _uv_settings() -> dict[str, str]:
     listed = subprocess.run([PYTHON, "-m", "pip", "config", "list"], capture_output=True, text=True).stdout
     # As with pip, the best of all indexes counts; the hashes of the lock say that it is the right file.
     settings = {"UV_INDEX_STRATEGY": "unsafe-best-match", **({} if sys.stderr.isatty() else {"UV_NO_PROGRESS": "1"})}
+    if sys.dont_write_bytecode:  # else every process would compile what it imports, each time anew
+        settings["UV_COMPILE_BYTECODE"] = "1"
     if not _shares_disk_with_home():
         settings["UV_LINK_MODE"] = "copy"  # or uv warns, three lines long, that it cannot link to its cache there
     for line in sorted(listed.splitlines(), key=lambda line: line.startswith(":env:")):  # those count most

@@ -139,6 +139,15 @@ def test_uv_copies_without_a_warning_where_its_cache_is_on_another_disk(monkeypa
         assert bootstrap._uv_settings()["UV_LINK_MODE"] == "copy"
 
 
+@pytest.mark.parametrize("forbidden", [True, False])
+def test_packages_are_compiled_at_once_where_no_process_may_do_it_later(
+    monkeypatch: pytest.MonkeyPatch, forbidden: bool
+) -> None:
+    monkeypatch.setattr(bootstrap, "PYTHON", Path(sys.executable))
+    monkeypatch.setattr(sys, "dont_write_bytecode", forbidden)
+    assert ("UV_COMPILE_BYTECODE" in bootstrap._uv_settings()) == forbidden
+
+
 def test_uv_counts_as_there_only_in_the_version_that_is_locked(done: list[str], tmp_path: Path) -> None:
     (tmp_path / "requirements" / "uv.txt").write_text("# from uv\nuv==1.2.3 \\\n    --hash=sha256:00\n")
     program = tmp_path / ".venv" / "bin" / "uv"
