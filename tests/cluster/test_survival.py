@@ -242,6 +242,7 @@ def test_two_labs_do_not_see_each_other(lab: RunningLab, cluster: RunningLab, na
 
 @pytest.mark.parametrize("after", ["network", "API server", "nodes Ready"])
 def test_an_interrupted_start_leaves_nothing_that_the_next_start_does_not_take_up(lab: RunningLab, after: str) -> None:
+    lab.keep_ports()
     with subprocess.Popen(
         [BIN / "lab", "up"], env=lab.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
     ) as up:
