@@ -22,13 +22,14 @@ system_programs.record()
 
 
 @pytest.fixture(scope="session", autouse=True)
-def programs() -> Iterator[None]:
+def programs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Nothing of the system is used but the programs that are expected; their names go to the file SYSTEM_PROGRAMS."""
     yield
+    used = system_programs.outside(tmp_path_factory.getbasetemp())
     if file := os.environ.get("SYSTEM_PROGRAMS"):
         with open(file, "a") as names:
-            names.writelines(f"{name}\n" for name in system_programs.outside())
-    assert system_programs.outside() <= system_programs.NEEDED | system_programs.OPTIONAL
+            names.writelines(f"{name}\n" for name in used)
+    assert used <= system_programs.NEEDED | system_programs.OPTIONAL
 
 
 @pytest.fixture(scope="session")

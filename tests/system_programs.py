@@ -18,8 +18,6 @@ NEEDED = {"bash", "flock", "setsid", "sh", "sleep", "unshare"}
 # dnspython asks what dig and nslookup would show. matplotlib looks for fonts by fc-list, and brings some itself.
 OPTIONAL = {"dig", "nslookup", "fc-list"}
 
-_BIN = Path(sys.executable).parent
-_OURS = (sys.prefix, tempfile.gettempdir())  # the environment, and what tests make for themselves
 _started: set[str] = set()
 
 
@@ -35,6 +33,7 @@ def _take_down(event: str, arguments: tuple[Any, ...]) -> None:
             _started.add(program)
 
 
-def outside() -> set[str]:
-    """The names of those that were started and belong to the system."""
-    return {Path(program).name for program in _started if not program.startswith(_OURS)}
+def outside(made: Path) -> set[str]:
+    """The names of those that were started and are not of the environment, nor made by the tests, in `made`."""
+    ours = (sys.prefix, tempfile.gettempdir(), str(made))
+    return {Path(program).name for program in _started if not program.startswith(ours)}

@@ -18,4 +18,4 @@ def test_a_program_counts_when_it_is_not_of_the_environment(monkeypatch: pytest.
     for program in ("sleep", "/bin/sleep", own, sys.executable):
         subprocess.run([program, "--version"], check=True, capture_output=True)
     subprocess.run(["python", "--version"], env={"PATH": str(Path(sys.executable).parent)}, check=True)
-    assert system_programs.outside() == {"sleep"} <= system_programs.NEEDED
+    assert system_programs.outside(tmp_path) == {"sleep"} <= system_programs.NEEDED
